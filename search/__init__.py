@@ -1,0 +1,1 @@
+"""The search: space, samplers, pruners, bridge, Ray adapters, storage and lease."""

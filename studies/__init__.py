@@ -1,0 +1,1 @@
+"""Studies: files, recipes, launching, workers, promotion, vault and the command line."""

@@ -1,0 +1,1 @@
+"""Datasets: formats, splits, checks, cache and batches."""

@@ -1,0 +1,54 @@
+"""Settings of the data: which images, how split, at which size."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from trainables.settings_base import Settings
+
+
+class TerrainSettings(Settings):
+    """The generated Mars-like set."""
+
+    images: PositiveInt = Field(300, description="how many images are generated")
+    contaminated: float = Field(
+        0.06, ge=0, lt=1, description="share of images that are contaminated and all carry one and the same mask"
+    )
+    seed: int = Field(0, ge=0, description="seed of the generator; the same seed gives the same bytes")
+
+
+class DataSettings(Settings):
+    """Where images and masks come from and how they are split and sized."""
+
+    format: Literal["folder", "camvid", "terrain"] = Field("folder", description="layout of the data set on disk")
+    root: str | None = Field(None, description="folder of the data set; `--data ROOT` sets it; none for terrain")
+    split: Literal["auto", "official", "lists", "blocks", "random"] = Field(
+        "auto",
+        description="blocks: contiguous blocks of each sequence with a gap; official: the published split; lists: "
+        "train/validation/test .txt lists; random: whole groups at random; auto: lists where present, else blocks "
+        "for camvid, random otherwise",
+    )
+    split_seed: int = Field(0, ge=0, description="seed of a random split; constant in a study")
+    shares: tuple[float, float, float] = Field(
+        (0.6, 0.2, 0.2), description="shares of train, validation and test where the split is made here"
+    )
+    gap: int = Field(
+        150, ge=0, description="frames dropped between two blocks of one sequence (CamVid: 150 frames are 5 s)"
+    )
+    size: tuple[PositiveInt, PositiveInt] | None = Field(
+        None, description="height and width in pixels that images are resized to; the images' own if absent"
+    )
+    eval_size: tuple[PositiveInt, PositiveInt] | None = Field(
+        None, description="height and width of validation masks for a cheaper search; their own if absent; never for test"
+    )
+    classes: tuple[str, ...] | None = Field(
+        None, description="names of the classes in order of their label ids; else classes.txt of the data set"
+    )
+    ignore_index: int | None = Field(
+        None, ge=0, le=255, description="label id that does not count; 255 is always ignored"
+    )
+    drop: tuple[str, ...] = Field((), description="names of images left out of every split")
+    normalize: Literal["none", "imagenet"] = Field(
+        "none", description="none: pixels in 0 to 1; imagenet: ImageNet's mean and standard deviation"
+    )
+    terrain: TerrainSettings = TerrainSettings()

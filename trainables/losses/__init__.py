@@ -1,0 +1,1 @@
+"""Loss terms, their weighting and class weights."""

@@ -1,0 +1,1 @@
+"""Segmentation models by name and the parts of them that train."""
