@@ -1,0 +1,232 @@
+"""The bridge between whoever runs trials and Optuna's storage, the truth of a study; it knows no Ray."""
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState
+
+from search.space import Space
+from search.states import COUNTED, END_STATES, VIOLATIONS, Decision, Reason
+
+ERROR_CHARACTERS = 8000
+
+
+class Recorder(Protocol):
+    """Where a study is recorded beside Optuna, always after it; MLflow in practice."""
+
+    def opened(self, number: int, values: Mapping[str, Any]) -> None:
+        """A trial starts or goes on."""
+
+    def run_id(self, number: int, *, wait: bool) -> str | None:
+        """The recorder's own name of the trial, None while unknown; with `wait`, once the recorder can know it."""
+
+    def epoch(self, number: int, row: Mapping[str, Any]) -> None:
+        """One epoch's whole row, once per (trial, epoch)."""
+
+    def closed(self, number: int, state: TrialState, reason: Reason) -> None:
+        """A trial ended, or waits to go on."""
+
+
+class Listener(Protocol):
+    """Who watches: the terminal."""
+
+    def on_trial(self, number: int, reason: Reason | None) -> None:
+        """A trial started (no reason) or ended."""
+
+    def on_epoch(self, number: int, epoch: int, value: float | None) -> None:
+        """An epoch arrived."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial to run: its number, the values of its active parameters, and the epochs already recorded."""
+
+    number: int
+    values: Mapping[str, Any]
+    recorded: int
+
+
+@dataclass
+class _OpenTrial:
+    trial: optuna.Trial
+    seen: set[int]
+    values: dict[int, float] = field(default_factory=dict)
+
+
+class Bridge:
+    """Asks Optuna for trials, writes each epoch once, decides who stops, and tells the end with its reason.
+
+    The caller must hold the study's lease. `fixed` are the settings that conditions of the space are read from. A
+    budget of `trials` counts COMPLETE, PRUNED and FAIL; `epochs` is the last epoch of a trial.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        fixed: Mapping[str, Any],
+        *,
+        epochs: int,
+        trials: int | None,
+        audit: float,
+        seed: int,
+        recorder: Recorder,
+        listener: Listener,
+    ) -> None:
+        self._study = study
+        self._space = space
+        self._fixed = fixed
+        self._epochs = epochs
+        self._trials = trials
+        self._audit = audit
+        self._seed = seed
+        self._recorder = recorder
+        self._listener = listener
+        self._open: dict[int, _OpenTrial] = {}
+        self._counted = sum(trial.state in COUNTED for trial in study.get_trials(deepcopy=False))
+
+    @property
+    def open_trials(self) -> int:
+        """Number of trials that are running."""
+        return len(self._open)
+
+    @property
+    def counted(self) -> int:
+        """Number of trials that the budget counts."""
+        return self._counted
+
+    def ask(self) -> Proposal | None:
+        """The next trial, a waiting one first; None when the budget is spent or in hand."""
+        if self._trials is not None and self._counted + len(self._open) >= self._trials:
+            return None
+        with warnings.catch_warnings():
+            # TPE's `group` is marked experimental; the pinned version is tested here.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            trial = self._study.ask()
+            values = self._space.suggest(trial, self._fixed)
+        recorded = self._study._storage.get_trial(trial._trial_id).intermediate_values
+        if "audit" not in trial.user_attrs:
+            trial.set_user_attr("audit", is_audited(self._seed, trial.number, self._audit))
+        if trial.user_attrs.get("reason") == Reason.INTERRUPTED:
+            trial.set_user_attr("reason", None)
+        self._open[trial.number] = _OpenTrial(trial, set(recorded), dict(recorded))
+        self._recorder.opened(trial.number, values)
+        self._listener.on_trial(trial.number, None)
+        # The last recorded row is asked for again: what it decides may not have been told before a crash.
+        return Proposal(trial.number, values, max(0, max(recorded, default=0) - 1))
+
+    def report(self, number: int, row: Mapping[str, Any]) -> Decision:
+        """Write one epoch's row, first write wins, and decide.
+
+        `row` has `epoch` (from 1), `value` (None where undefined) and `end` (a reason of the worker's, or None);
+        a worker's end stands before the pruner's word, and the pruner is not asked at the last epoch.
+        """
+        entry = self._open.get(number)
+        if entry is None:
+            return Decision(Reason.STOPPED)
+        epoch, value = int(row["epoch"]), row["value"]
+        if epoch not in entry.seen:
+            if value is not None:
+                entry.trial.report(value, step=epoch)
+                entry.values[epoch] = value
+            entry.seen.add(epoch)
+            self._recorder.epoch(number, row)
+            self._listener.on_epoch(number, epoch, value)
+        self._keep_run_id(number, wait=False)
+        if row["end"] is not None:
+            return self._end(number, Reason(row["end"]))
+        if epoch < self._epochs and self._pruned(entry, epoch):
+            return self._end(number, Reason.PRUNED)
+        return Decision()
+
+    def end(self, number: int, reason: Reason) -> None:
+        """End a trial between two epochs."""
+        if number in self._open:
+            self._end(number, reason)
+
+    def fail(self, number: int, message: str) -> None:
+        """End a trial as FAIL with what went wrong (kept whole up to 8,000 characters, from the end)."""
+        if number in self._open:
+            self._open[number].trial.set_user_attr("error", message[-ERROR_CHARACTERS:])
+            self._end(number, Reason.ERROR)
+
+    def set_attribute(self, number: int, key: str, value: Any) -> None:
+        """Keep a fact about an open trial as its user attribute."""
+        if number in self._open:
+            self._open[number].trial.set_user_attr(key, value)
+
+    def interrupt(self) -> None:
+        """Let every open trial wait to go on under its own number."""
+        for number, entry in sorted(self._open.items()):
+            set_waiting(self._study, entry.trial._trial_id)
+            self._recorder.closed(number, TrialState.WAITING, Reason.INTERRUPTED)
+        self._open.clear()
+
+    def _keep_run_id(self, number: int, *, wait: bool) -> None:
+        trial = self._open[number].trial
+        if "mlflow_run_id" not in trial.user_attrs and (run_id := self._recorder.run_id(number, wait=wait)):
+            trial.set_user_attr("mlflow_run_id", run_id)
+
+    def _pruned(self, entry: _OpenTrial, epoch: int) -> bool:
+        if not entry.values:
+            return False
+        # The pruner is asked about audited trials too: they belong to the comparison, and what it would have done is kept.
+        if not entry.trial.should_prune():
+            return False
+        if not entry.trial.user_attrs["audit"]:
+            return True
+        if "would_prune_at" not in entry.trial.user_attrs:
+            entry.trial.set_user_attr("would_prune_at", epoch)
+        return False
+
+    def _end(self, number: int, reason: Reason) -> Decision:
+        entry = self._open[number]
+        state = END_STATES[reason]
+        finite = {epoch: value for epoch, value in entry.values.items() if math.isfinite(value)}
+        if state is TrialState.COMPLETE and not finite:
+            state, reason = TrialState.FAIL, Reason.ERROR
+            entry.trial.set_user_attr("error", "the trial ended without one finite value")
+        best_epoch = min(finite, key=lambda epoch: (-finite[epoch], epoch), default=None)
+        entry.trial.set_user_attr("reason", reason)
+        entry.trial.set_user_attr("best_epoch", best_epoch)
+        if reason in VIOLATIONS and not _constrained(entry.trial):
+            entry.trial.set_constraint(reason, 1.0)
+        # Optuna takes no attribute after the end.
+        self._keep_run_id(number, wait=True)
+        value = finite[best_epoch] if state is TrialState.COMPLETE and best_epoch is not None else None
+        self._study.tell(entry.trial, value, state=state)
+        del self._open[number]
+        self._counted += 1
+        self._recorder.closed(number, state, reason)
+        self._listener.on_trial(number, reason)
+        return Decision(reason)
+
+
+def take_over(study: optuna.Study) -> list[int]:
+    """Let the trials that a dead driver left RUNNING wait to go on; returns their numbers."""
+    left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for trial in left:
+        set_waiting(study, trial._trial_id)
+    return [trial.number for trial in left]
+
+
+def set_waiting(study: optuna.Study, trial_id: int) -> None:
+    """RUNNING to WAITING with the reason `interrupted`; Optuna's ask hands such a trial out again as it was."""
+    study._storage.set_trial_user_attr(trial_id, "reason", Reason.INTERRUPTED)
+    study._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+
+
+def is_audited(seed: int, number: int, share: float) -> bool:
+    """Whether trial `number` belongs to the random share that is never pruned; the same in every process."""
+    digest = hashlib.sha256(f"audit:{seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < share
+
+
+def _constrained(trial: optuna.Trial) -> bool:
+    return any(key.startswith("constraints") for key in trial.storage.get_trial_system_attrs(trial._trial_id))

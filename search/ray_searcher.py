@@ -1,0 +1,113 @@
+"""Ray Tune's searcher and scheduler over one bridge: what Ray asks and reports, the bridge decides."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search.bridge import Bridge, Proposal
+from search.states import Reason
+
+# Ray copies and pickles searchers and schedulers; a storage with locks and threads cannot follow. A copy finds
+# its session again here.
+_SESSIONS: dict[str, "RaySession"] = {}
+
+
+class RaySession:
+    """One run of Tune over a bridge: which Ray trial is which of ours, and how a proposal becomes a Ray config.
+
+    `configure` gives a proposal's job for the worker. The worker answers each step with a message: a `row`, `failed`
+    with a traceback, or `ended` with a reason, and perhaps `attributes` of the trial. Both travel as JSON text, since Ray flattens and interprets
+    nested values. Use it in a `with` statement.
+    """
+
+    def __init__(self, name: str, bridge: Bridge, configure: Callable[[Proposal], dict[str, Any]]) -> None:
+        self.name = name
+        self.bridge = bridge
+        self.configure = configure
+        self.numbers: dict[str, int] = {}
+        # Set when the search must end: nothing more is asked and what still comes in is left for the next run.
+        self.stopping = False
+
+    def __enter__(self) -> "RaySession":
+        _SESSIONS[self.name] = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del _SESSIONS[self.name]
+
+    def take(self, ray_trial: str, message: Mapping[str, Any]) -> str:
+        """Give one message to the bridge; returns Tune's CONTINUE or STOP."""
+        number = self.numbers[ray_trial]
+        for key, value in message.get("attributes", {}).items():
+            self.bridge.set_attribute(number, key, value)
+        if "failed" in message:
+            self.bridge.fail(number, message["failed"])
+            return str(TrialScheduler.STOP)
+        if "ended" in message:
+            self.bridge.end(number, Reason(message["ended"]))
+            return str(TrialScheduler.STOP)
+        decision = self.bridge.report(number, message["row"])
+        return str(TrialScheduler.STOP if decision.stop else TrialScheduler.CONTINUE)
+
+
+def _session(name: str) -> RaySession:
+    return _SESSIONS[name]
+
+
+class RaySearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
+    """Asks the bridge for trials."""
+
+    def __init__(self, session: RaySession) -> None:
+        super().__init__()
+        self._session = session
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _searcher, (self._session.name,)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The config of the next trial, or FINISHED when the budget is in hand."""
+        proposal = None if self._session.stopping else self._session.bridge.ask()
+        if proposal is None:
+            return str(Searcher.FINISHED)
+        self._session.numbers[trial_id] = proposal.number
+        return {"job": json.dumps(self._session.configure(proposal))}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Close a trial whose worker died for the last time."""
+        if error and not self._session.stopping:
+            self._session.bridge.fail(
+                self._session.numbers[trial_id],
+                "the worker process died more often than `resources.retries` allows: it was killed from outside, ran "
+                "out of memory, or crashed in native code; see Ray's logs",
+            )
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: Optuna's storage is the state."""
+
+
+class RayScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are untyped
+    """Gives every result to the bridge and stops what it says."""
+
+    def __init__(self, session: RaySession) -> None:
+        super().__init__()
+        self._session = session
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _scheduler, (self._session.name,)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide after an epoch."""
+        if self._session.stopping:
+            return str(TrialScheduler.STOP)
+        return self._session.take(trial.trial_id, json.loads(result["message"]))
+
+
+def _searcher(name: str) -> RaySearcher:
+    return RaySearcher(_session(name))
+
+
+def _scheduler(name: str) -> RayScheduler:
+    return RayScheduler(_session(name))

@@ -1,0 +1,103 @@
+"""Records to MLflow from the driver, after Optuna and from one buffering thread."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from optuna.trial import TrialState
+
+from search.records.mlflow_store import MlflowStore
+from search.states import Reason
+
+RETRY_S = 5.0
+
+
+class MlflowRecorder:
+    """The bridge's recorder: every call only queues; one thread writes, in batches, and tries again while the server is away.
+
+    What cannot be written by the end is said in `missing`; Optuna and the trial folders hold it.
+    """
+
+    def __init__(self, store: MlflowStore, finish: Callable[[int], Mapping[str, Any]], warn: Callable[[str], None]) -> None:
+        """`finish` gives a trial's artifacts (file name -> JSON value) once it has ended."""
+        self._store = store
+        self._finish = finish
+        self._warn = warn
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._run_ids: dict[int, str] = {}
+        self._news = threading.Condition()
+        self._away = False
+        self._closing = threading.Event()
+        self.missing = 0
+        self._thread = threading.Thread(target=self._write, name="mlflow-recorder", daemon=True)
+        self._thread.start()
+
+    def opened(self, number: int, values: Mapping[str, Any]) -> None:
+        """Create (or find) the trial's run and log its parameters."""
+        self._queue.put(lambda: self._open(number, dict(values)))
+
+    def epoch(self, number: int, row: Mapping[str, Any]) -> None:
+        """Log one epoch's metrics at the row's own end."""
+        self._queue.put(lambda: self._store.add_epoch(number, row))
+
+    def closed(self, number: int, state: TrialState, reason: Reason) -> None:
+        """Write the end of a trial with its artifacts, or that it waits."""
+        ended_s = time.time()
+        self._queue.put(lambda: self._store.close_trial(number, state, reason, ended_s, self._finish(number)))
+
+    def run_id(self, number: int, *, wait: bool) -> str | None:
+        """The run of a trial, None while MLflow has not made it; `wait` waits for that unless MLflow is away."""
+        with self._news:
+            if wait:
+                self._news.wait_for(lambda: number in self._run_ids or self._away)
+            return self._run_ids.get(number)
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join()
+
+    def _open(self, number: int, values: dict[str, Any]) -> None:
+        run_id = self._store.open_trial(number, values)
+        with self._news:
+            self._run_ids[number] = run_id
+            self._news.notify_all()
+
+    def _write(self) -> None:
+        while (step := self._queue.get()) is not None:
+            self._run(step)
+            while not self._queue.empty() and (step := self._queue.get()) is not None:
+                self._run(step)
+            self._run(self._store.flush)
+            if step is None:
+                return
+
+    def _run(self, step: Callable[[], None]) -> None:
+        while True:
+            try:
+                step()
+            except self._store.errors as error:
+                if not self._away:
+                    self._warn(f"MLflow does not take records ({_first_line(error)}); the study goes on")
+                self._set_away(True)
+                if self._closing.is_set():
+                    self.missing += 1
+                    return
+                self._closing.wait(RETRY_S)
+            else:
+                self._set_away(False)
+                return
+
+    def _set_away(self, away: bool) -> None:
+        with self._news:
+            self._away = away
+            self._news.notify_all()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+

@@ -1,0 +1,182 @@
+"""A study as MLflow shows it: one experiment, one parent run, one child run a trial."""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
+
+from search.states import MLFLOW_STATUS, Reason
+
+METRICS_A_BATCH = 1000
+PARAMETERS_A_BATCH = 100
+
+
+class MlflowStore:
+    """Writes the runs of one study; every call can be repeated without a duplicate.
+
+    A run is looked up by its tags before it is created, and a metric's timestamp is the end of its own epoch, so
+    that a repeated point is the same point. Not safe for several threads.
+    """
+
+    def __init__(self, uri: str, study: str, artifacts: str | None, best_metric: str) -> None:
+        """`artifacts` is where a new experiment keeps files; `best_metric` names the metric of a trial's best value."""
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
+        self.errors: tuple[type[Exception], ...] = (MlflowException, RequestException, OSError)
+        self._client = MlflowClient(tracking_uri=uri)
+        self._study = study
+        self._best_metric = best_metric
+        self._runs: dict[int, str] = {}
+        self._pending: dict[str, list[Any]] = {}
+        self.experiment_id = self._open_experiment(artifacts)
+        self.parent_id = self._find_run(f"tags.`contourney.study` = '{_quoted(study)}'") or self._create_parent()
+        # One listing now replaces a look-up by tag before each run is created.
+        self.states = self._list_states()
+
+    def describe(
+        self, parameters: Mapping[str, Any], tags: Mapping[str, str], artifacts: Mapping[str, str]
+    ) -> None:
+        """Write what the whole study shares to the parent run; `artifacts` are texts by file name."""
+        from mlflow.entities import Param, RunTag
+
+        known = self._client.get_run(self.parent_id).data.params
+        new = [Param(key, str(value)) for key, value in parameters.items() if key not in known]
+        for start in range(0, len(new), PARAMETERS_A_BATCH):
+            self._client.log_batch(self.parent_id, params=new[start : start + PARAMETERS_A_BATCH])
+        self._client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        for name, text in artifacts.items():
+            self._client.log_text(self.parent_id, text, name)
+
+    def open_trial(self, number: int, values: Mapping[str, Any]) -> str:
+        """The run id of a trial, RUNNING, with its parameters; found by tag or created."""
+        from mlflow.entities import Param
+
+        run_id = self._runs.get(number)
+        if run_id is None:
+            run = self._client.create_run(
+                self.experiment_id,
+                run_name=f"trial-{number}",
+                tags={
+                    "mlflow.parentRunId": self.parent_id,
+                    "contourney.trial": str(number),
+                    "contourney.state": TrialState.RUNNING.name,
+                },
+            )
+            run_id = self._runs[number] = str(run.info.run_id)
+            parameters = [Param(path, str(value)) for path, value in values.items()]
+            if parameters:
+                self._client.log_batch(run_id, params=parameters)
+        else:
+            self._client.update_run(run_id, status=MLFLOW_STATUS[TrialState.RUNNING])
+            self._client.set_tag(run_id, "contourney.state", TrialState.RUNNING.name)
+        return run_id
+
+    def add_epoch(self, number: int, row: Mapping[str, Any]) -> None:
+        """Buffer one epoch's finite metrics until `flush` or the end of the trial."""
+        from mlflow.entities import Metric
+
+        when_ms = int(row["ended_s"] * 1000)
+        points = [
+            Metric(key, float(value), when_ms, int(row["epoch"]))
+            for key, value in row["metrics"].items()
+            if value is not None and math.isfinite(value)
+        ]
+        self._pending.setdefault(self._known(number), []).extend(points)
+
+    def flush(self) -> None:
+        """Write the buffered metrics, at most 1,000 a call."""
+        for run_id in list(self._pending):
+            points = self._pending[run_id]
+            while points:
+                self._client.log_batch(run_id, metrics=points[:METRICS_A_BATCH])
+                del points[:METRICS_A_BATCH]
+            del self._pending[run_id]
+
+    def close_trial(
+        self, number: int, state: TrialState, reason: Reason, ended_s: float, artifacts: Mapping[str, Any]
+    ) -> None:
+        """Write a trial's state and reason, its best value and its artifacts (JSON values by file name).
+
+        `artifacts` may hold `best`: (value, epoch); it becomes the best metric at that epoch.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        run_id = self._known(number)
+        self.flush()
+        files = dict(artifacts)
+        best = files.pop("best", None)
+        metrics = [Metric(self._best_metric, best[0], int(ended_s * 1000), best[1])] if best else []
+        self._log_files(run_id, files)
+        # The state goes last: a run whose tag says COMPLETE has everything.
+        tags = [RunTag("contourney.reason", reason), RunTag("contourney.state", state.name)]
+        self._client.log_batch(run_id, metrics=metrics, tags=tags)
+        if state.is_finished():
+            self._client.set_terminated(run_id, MLFLOW_STATUS[state], int(ended_s * 1000))
+        else:
+            self._client.update_run(run_id, status=MLFLOW_STATUS[state])
+
+    def close_study(self, finished: bool) -> None:
+        """End the parent run, or let it wait."""
+        if finished:
+            self._client.set_terminated(self.parent_id, "FINISHED")
+        else:
+            self._client.update_run(self.parent_id, status="SCHEDULED")
+
+    def _list_states(self) -> dict[int, tuple[str, str]]:
+        """(state tag, run status) of every trial's run, which it also remembers."""
+        found: dict[int, tuple[str, str]] = {}
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.parent_id}'", max_results=500, page_token=token
+            )
+            for run in page:
+                if "contourney.trial" in run.data.tags:
+                    number = int(run.data.tags["contourney.trial"])
+                    self._runs[number] = str(run.info.run_id)
+                    found[number] = (run.data.tags.get("contourney.state", ""), run.info.status)
+            token = page.token
+            if not token:
+                return found
+
+    def _log_files(self, run_id: str, files: Mapping[str, Any]) -> None:
+        if not files:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for name, value in files.items():
+                text = json.dumps(value, indent=1, ensure_ascii=False)
+                Path(folder, name).write_text(text, encoding="utf-8")
+            self._client.log_artifacts(run_id, folder)
+
+    def _known(self, number: int) -> str:
+        return self._runs[number] if number in self._runs else self.open_trial(number, {})
+
+    def _find_run(self, condition: str) -> str | None:
+        runs = self._client.search_runs([self.experiment_id], condition, max_results=1, order_by=["start_time ASC"])
+        return str(runs[0].info.run_id) if runs else None
+
+    def _open_experiment(self, artifacts: str | None) -> str:
+        experiment = self._client.get_experiment_by_name(self._study)
+        if experiment is None:
+            return str(self._client.create_experiment(self._study, artifact_location=artifacts))
+        if experiment.lifecycle_stage == "deleted":
+            raise ValueError(
+                f"MLflow holds a deleted experiment named {self._study!r}, which blocks the name; "
+                f"restore it (`mlflow experiments restore -x {experiment.experiment_id}`), purge it (`mlflow gc`), "
+                "or launch under another --name"
+            )
+        return str(experiment.experiment_id)
+
+    def _create_parent(self) -> str:
+        run = self._client.create_run(self.experiment_id, run_name=self._study, tags={"contourney.study": self._study})
+        return str(run.info.run_id)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "\\'")

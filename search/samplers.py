@@ -1,0 +1,119 @@
+"""Samplers by name, with their own arguments."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+# What the search sets itself, what only code can give, and what Optuna has deprecated.
+_NOT_FOR_USERS = frozenset(
+    {
+        "self", "seed", "search_space", "gamma", "weights", "categorical_distance_func", "constraints_func", "mutation",
+        "crossover", "elite_population_selection_strategy", "child_generation_strategy", "after_trial_strategy",
+        "independent_sampler", "x0", "sigma0", "source_trials", "restart_strategy", "inc_popsize",
+        "warn_independent_sampling", "warn_asynchronous_seeding",
+    }
+)  # fmt: skip
+
+
+class ExhaustiveGrid(GridSampler):
+    """Optuna's grid, without its call of `Study.stop`, which only `Study.optimize` can bear."""
+
+    def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+        """Leave the end of the search to the budget, which the size of the grid bounds."""
+
+
+@dataclass(frozen=True)
+class SamplerRow:
+    """One sampler: how it is made, what we set unless the user does, and whether its points come from a sequence."""
+
+    factory: Callable[..., BaseSampler]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    # A sequence (grid, QMC) continues where the storage says; a new seed would start another sequence.
+    fixed_seed: bool = False
+
+
+SAMPLERS: dict[str, SamplerRow] = {
+    "random": SamplerRow(RandomSampler),
+    "grid": SamplerRow(ExhaustiveGrid, fixed_seed=True),
+    # `group`: conditional parameters are modelled within the trials that have them.
+    "tpe": SamplerRow(TPESampler, {"multivariate": True, "group": True, "constant_liar": True}),
+    "gp": SamplerRow(GPSampler, {"warn_independent_sampling": False}),
+    "cmaes": SamplerRow(CmaEsSampler, {"warn_independent_sampling": False, "consider_pruned_trials": True}),
+    "nsgaii": SamplerRow(NSGAIISampler),
+    "qmc": SamplerRow(QMCSampler, {"scramble": True, "warn_independent_sampling": False}, fixed_seed=True),
+}
+
+
+def sampler_arguments(name: str) -> frozenset[str]:
+    """Names of the arguments that a study file may give to the sampler `name`."""
+    return frozenset(inspect.signature(SAMPLERS[name].factory).parameters) - _NOT_FOR_USERS
+
+
+def derive_seed(seed: int, asked: int) -> int:
+    """Seed of a sampler opened after `asked` trials; the same seed twice would propose the same points again."""
+    return int(np.random.SeedSequence([seed, asked]).generate_state(1)[0])
+
+
+def build_sampler(
+    name: str, arguments: Mapping[str, Any], *, seed: int, asked: int, distributions: Mapping[str, BaseDistribution]
+) -> BaseSampler:
+    """The sampler `name` for a study that has asked `asked` trials.
+
+    Raises ValueError where the arguments do not fit the sampler.
+    """
+    row = SAMPLERS[name]
+    keywords = {**row.defaults, **arguments, "seed": seed % 2**32 if row.fixed_seed else derive_seed(seed, asked)}
+    if name == "grid":
+        keywords["search_space"] = grid_values(distributions)
+    with warnings.catch_warnings():
+        # `group` and the GP sampler are marked experimental; the pinned versions are tested here.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        try:
+            return row.factory(**keywords)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"search.sampler: {name} refuses {dict(arguments)}: {error}") from error
+
+
+def grid_values(distributions: Mapping[str, BaseDistribution]) -> dict[str, list[Any]]:
+    """Every value of each parameter; a continuous one has none and is refused with what to do."""
+    values: dict[str, list[Any]] = {}
+    for path, distribution in distributions.items():
+        match distribution:
+            case CategoricalDistribution(choices=choices):
+                values[path] = list(choices)
+            case IntDistribution(low=low, high=high, step=step, log=False):
+                values[path] = list(range(low, high + 1, step))
+            case FloatDistribution(low=low, high=high, step=float(step)):
+                values[path] = [low + index * step for index in range(int(round((high - low) / step)) + 1)]
+            case _:
+                raise ValueError(
+                    f"search.sampler: grid needs `choices` or a `step` for every parameter, {path} has neither; "
+                    "give one or choose another sampler"
+                )
+    return values
+
+
+def grid_size(distributions: Mapping[str, BaseDistribution]) -> int:
+    """Number of points of the grid."""
+    return int(np.prod([len(values) for values in grid_values(distributions).values()], dtype=np.int64))

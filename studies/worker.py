@@ -1,0 +1,65 @@
+"""The Ray worker: a class trainable that runs our trials one after another; it imports no Optuna and no MLflow."""
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.tune import Trainable
+
+from trainables.settings import TrialSettings
+from trainables.trial_run import TrialRun
+
+
+class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
+    """One epoch a step; each answer is a message as JSON text (see search.ray_searcher.RaySession).
+
+    The actor is reused: `reset_config` lets go of the last trial before it takes the next. Ray's own checkpoints are
+    not used; the trial folder holds what a restart needs.
+    """
+
+    _job: dict[str, Any]
+    _run: TrialRun | None = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take a job; its data and model are built in the first step, where a failure can be told."""
+        self._job = json.loads(config["job"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next job in the same process."""
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run (or re-emit) one epoch."""
+        return {"message": json.dumps(self._message(), allow_nan=False)}
+
+    def cleanup(self) -> None:
+        """Let go of the trial and of the device's memory."""
+        if self._run is not None:
+            self._run.reset()
+            self._run = None
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: `last.pt` in the trial folder is the checkpoint."""
+
+    def _message(self) -> dict[str, Any]:
+        message: dict[str, Any] = {}
+        try:
+            if self._run is None:
+                self._run = self._start()
+                message["attributes"] = {"trainable_parameters": self._run.applied["trainable_parameters"]}
+            message["row"] = self._run.next_row()
+        except torch.OutOfMemoryError:
+            message["ended"] = "out_of_memory"
+        except Exception:  # noqa: BLE001 - the process boundary: whatever a trial's code raises ends that trial alone
+            message["failed"] = traceback.format_exc()
+        return message
+
+    def _start(self) -> TrialRun:
+        job = self._job
+        settings = TrialSettings.model_validate_json(json.dumps(job["settings"]))
+        torch.set_num_threads(job["threads"])
+        return TrialRun(settings, Path(job["folder"]), Path(job["cache"]), have=job["recorded"])
