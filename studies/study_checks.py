@@ -1,0 +1,154 @@
+"""Checks that need the whole study: algorithms and their arguments, the budget, and settings that must fit together."""
+
+import inspect
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search.pruners import PRUNERS, Horizon, build_pruner, pruner_arguments
+from search.samplers import SAMPLERS, build_sampler, sampler_arguments
+from search.search_settings import AlgorithmSettings
+from search.space import Parameter, Space
+from search.space_settings import Choice
+from studies.problems import Path, Problem, did_you_mean, shown
+from studies.setting_paths import trial_leaves
+from studies.space_checks import study_space
+from studies.study_settings import StudySettings
+from trainables.settings import TrialSettings
+
+# Far above any real space of models; a product beyond it is checked in part, and the trials themselves check the rest.
+MAX_COMBINATIONS = 256
+
+
+def check_search(study: StudySettings) -> Iterator[Problem]:
+    """Problems of names, arguments and budget of the search."""
+    search = study.search
+    if search.trials is None and search.hours is None:
+        yield Problem(("search",), "no budget; give `trials` (their total number), `hours`, or both")
+    tables: tuple[tuple[str, AlgorithmSettings, str, Mapping[str, Any], Callable[[str], frozenset[str]]], ...] = (
+        ("sampler", search.sampler, search.sampler.name, SAMPLERS, sampler_arguments),
+        ("pruner", search.pruner, search.pruner.name, PRUNERS, pruner_arguments),
+    )
+    for kind, settings, name, table, arguments in tables:
+        if name not in table:
+            came = f"got {shown(name)}{did_you_mean(name, table) or ';'}"
+            yield Problem(("search", kind, "name"), f"{came} accepted: {', '.join(table)}")
+            continue
+        valid = sorted(arguments(name))
+        defaults = inspect.signature(table[name].factory).parameters
+        for key, value in settings.arguments.items():
+            if key not in valid:
+                takes = f"accepted: {', '.join(valid)}" if valid else "it takes none"
+                message = f"the {kind} {name} has no such argument{did_you_mean(key, valid) or ';'} {takes}"
+                yield Problem(("search", kind, key), message)
+            elif expected := _wrong_type(value, defaults[key].default):
+                yield Problem(("search", kind, key), f"got {shown(value)}; accepted: {expected}")
+
+
+def _wrong_type(value: Any, default: Any) -> str | None:
+    """Optuna hardly checks its arguments; the type of an argument's default says what it takes."""
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(default, int):
+        return None if isinstance(value, int) and not isinstance(value, bool) else "an integer"
+    if isinstance(default, float):
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    return None
+
+
+def check_algorithms(study: StudySettings) -> Iterator[Problem]:
+    """Problems that sampler and pruner themselves have with a study that is sound otherwise."""
+    sampler, pruner = study.search.sampler, study.search.pruner
+    distributions = study_space(study).distributions
+    try:
+        build_sampler(sampler.name, sampler.arguments, seed=0, asked=0, distributions=distributions)
+    except ValueError as error:
+        yield Problem(("search", "sampler"), str(error).removeprefix("search.sampler: "))
+    try:
+        build_pruner(pruner.name, pruner.arguments, Horizon(study.trial.epochs, study.trial.schedule.warmup_epochs))
+    except ValueError as error:
+        yield Problem(("search", "pruner"), str(error).removeprefix("search.pruner: "))
+
+
+def check_trials(study: StudySettings) -> Iterator[Problem]:
+    """Problems of the settings that trials will really have, as far as they show without reading data."""
+    # Brings torch and timm, which the checks above do without.
+    from trainables.check import check_settings
+
+    root = study.trial.data.root
+    if root is not None and not os.path.isdir(root):
+        yield Problem(("trial", "data", "root"), f"no such folder: {root} (relative paths start in {os.getcwd()})")
+    space = study_space(study)
+    fixed = study.trial.model_dump()
+    if not len(space):
+        message = "nothing is searched: no condition can hold with the fixed settings"
+        yield Problem(("space",), message if study.space else "empty; give at least one path, such as optimizer.lr")
+    found: set[str] = set()
+    for chosen in _points(space, fixed):
+        settings = TrialSettings.model_validate(space.apply(fixed, chosen))
+        try:
+            check_settings(settings)
+        except ValueError as error:
+            message = str(error)
+            if message not in found:
+                found.add(message)
+                place = _blamed(message, chosen)
+                named = ".".join(map(str, place[1:]))
+                yield Problem(place, message.removeprefix("trial.").removeprefix(f"{named}: "))
+
+
+def _points(space: Space, fixed: Mapping[str, Any]) -> Iterator[dict[str, Choice]]:
+    """Points of the space that together have every choice, and every combination of choices of the model."""
+    by_path = {parameter.path: parameter for parameter in space}
+    start = {path: _first(parameter) for path, parameter in by_path.items()}
+    choices = {
+        path: parameter.distribution.choices
+        for path, parameter in by_path.items()
+        if isinstance(parameter.distribution, CategoricalDistribution)
+    }
+    model = [path for path in choices if path.startswith("model.")]
+    product = itertools.product(*(choices[path] for path in model))
+    picks = [dict(zip(model, values, strict=True)) for values in itertools.islice(product, MAX_COMBINATIONS)]
+    picks += [{path: choice} for path in choices if path not in model for choice in choices[path]]
+    seen = []
+    for pick in picks:
+        wanted = {**_enabling(pick, by_path), **pick}
+        chosen = space.active({**start, **wanted}, fixed)
+        if chosen not in seen:
+            seen.append(chosen)
+            yield chosen
+
+
+def _first(parameter: Parameter) -> Choice:
+    distribution = parameter.distribution
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)  # the only kinds of a space
+    return distribution.low
+
+
+def _enabling(pick: Mapping[str, Choice], by_path: Mapping[str, Parameter]) -> dict[str, Choice]:
+    """Values of the searched settings under which the picked parameters are searched."""
+    values: dict[str, Choice] = {}
+    waiting = list(pick)
+    while waiting:
+        for other, accepted in by_path[waiting.pop()].conditions.items():
+            if other in by_path and other not in values and other not in pick:
+                values[other] = accepted[0]
+                waiting.append(other)
+    return values
+
+
+def _blamed(message: str, chosen: Mapping[str, Choice]) -> Path:
+    """The key that a message speaks of: a searched path it names, else a fixed one, else the first that varies."""
+    named = [path for path in trial_leaves() if re.search(rf"(?<![\w.]){re.escape(path)}(?![\w])", message)]
+    searched = [path for path in named if path in chosen]
+    if searched:
+        return "space", searched[0]
+    if named:
+        return ("trial", *named[0].split("."))
+    return ("trial",)

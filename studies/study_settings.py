@@ -1,0 +1,54 @@
+"""The settings of a study: everything that a study file holds, gathered from its owners."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+
+from search.search_settings import SearchSettings
+from search.space_settings import ParameterSettings
+from trainables.settings import TrialSettings
+
+
+def _not_blank(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a study's name needs at least one visible character")
+    return name
+
+
+class ResourceSettings(BaseModel):
+    """What one trial takes, and how many run at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    cpu: float = Field(1.0, gt=0, description="CPU cores a trial reserves")
+    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="GPUs a trial reserves, fractions allowed; auto: shares of the GPUs there are, else none"
+    )
+    workers: PositiveInt | Literal["auto"] = Field(
+        "auto", description="trials that run at once; auto: as many as the resources hold"
+    )
+
+
+class PromotionSettings(BaseModel):
+    """The final evaluation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    pictures: int = Field(4, ge=0, description="test images shown as image, truth and prediction")
+
+
+class StudySettings(BaseModel):
+    """A study: one trial's fixed settings, the space searched around them, and how the search is run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    name: Annotated[str, AfterValidator(_not_blank)] = Field(
+        "study", min_length=1, max_length=200, description="name of the study; the file's name if absent"
+    )
+    trial: TrialSettings = Field(TrialSettings(), description="settings that every trial has unless they are searched")
+    space: dict[str, ParameterSettings] = Field(
+        default_factory=dict, description="what is searched: dotted paths into `trial`, such as optimizer.lr"
+    )
+    search: SearchSettings = Field(SearchSettings(), description="metric, sampler, pruner, audit share and budget")
+    resources: ResourceSettings = Field(ResourceSettings(), description="what a trial takes and how many run at once")
+    promotion: PromotionSettings = Field(PromotionSettings(), description="the final evaluation on the test split")
