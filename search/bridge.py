@@ -11,6 +11,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
+from search.budget import Budget
 from search.space import Space
 from search.states import COUNTED, END_STATES, VIOLATIONS, Decision, Reason
 
@@ -36,8 +37,8 @@ class Recorder(Protocol):
 class Listener(Protocol):
     """Who watches: the terminal."""
 
-    def on_trial(self, number: int, reason: Reason | None) -> None:
-        """A trial started (no reason) or ended."""
+    def on_trial(self, number: int, reason: Reason | None, values: Mapping[str, Any]) -> None:
+        """A trial with these values started (no reason) or ended."""
 
     def on_epoch(self, number: int, epoch: int, value: float | None) -> None:
         """An epoch arrived."""
@@ -62,8 +63,8 @@ class _OpenTrial:
 class Bridge:
     """Asks Optuna for trials, writes each epoch once, decides who stops, and tells the end with its reason.
 
-    The caller must hold the study's lease. `fixed` are the settings that conditions of the space are read from. A
-    budget of `trials` counts COMPLETE, PRUNED and FAIL; `epochs` is the last epoch of a trial.
+    The caller must hold the study's lease. `fixed` are the settings that conditions of the space are read from;
+    `epochs` is the last epoch of a trial; the budget may grow meanwhile.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Bridge:
         fixed: Mapping[str, Any],
         *,
         epochs: int,
-        trials: int | None,
+        budget: Budget,
         audit: float,
         seed: int,
         recorder: Recorder,
@@ -83,13 +84,15 @@ class Bridge:
         self._space = space
         self._fixed = fixed
         self._epochs = epochs
-        self._trials = trials
+        self._budget = budget
         self._audit = audit
         self._seed = seed
         self._recorder = recorder
         self._listener = listener
         self._open: dict[int, _OpenTrial] = {}
-        self._counted = sum(trial.state in COUNTED for trial in study.get_trials(deepcopy=False))
+        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        self._counted = sum(state in COUNTED for state in states)
+        self._failed = states.count(TrialState.FAIL)
 
     @property
     def open_trials(self) -> int:
@@ -101,9 +104,14 @@ class Bridge:
         """Number of trials that the budget counts."""
         return self._counted
 
+    @property
+    def failed(self) -> int:
+        """Number of trials that ended as FAIL."""
+        return self._failed
+
     def ask(self) -> Proposal | None:
         """The next trial, a waiting one first; None when the budget is spent or in hand."""
-        if self._trials is not None and self._counted + len(self._open) >= self._trials:
+        if self._budget.trials is not None and self._counted + len(self._open) >= self._budget.trials:
             return None
         with warnings.catch_warnings():
             # TPE's `group` is marked experimental; the pinned version is tested here.
@@ -117,7 +125,7 @@ class Bridge:
             trial.set_user_attr("reason", None)
         self._open[trial.number] = _OpenTrial(trial, set(recorded), dict(recorded))
         self._recorder.opened(trial.number, values)
-        self._listener.on_trial(trial.number, None)
+        self._listener.on_trial(trial.number, None, values)
         # The last recorded row is asked for again: what it decides may not have been told before a crash.
         return Proposal(trial.number, values, max(0, max(recorded, default=0) - 1))
 
@@ -203,8 +211,9 @@ class Bridge:
         self._study.tell(entry.trial, value, state=state)
         del self._open[number]
         self._counted += 1
+        self._failed += state is TrialState.FAIL
         self._recorder.closed(number, state, reason)
-        self._listener.on_trial(number, reason)
+        self._listener.on_trial(number, reason, entry.trial.params)
         return Decision(reason)
 
 

@@ -34,8 +34,9 @@ class FileLease:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            handle.seek(0)
-            raise LeaseTaken(_taken(self._study, handle.read())) from error
+            with handle:
+                handle.seek(0)
+                raise LeaseTaken(_taken(self._study, handle.read())) from error
         handle.seek(0)
         handle.truncate()
         handle.write(_holder())
@@ -43,7 +44,9 @@ class FileLease:
         self._handle = handle
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self._handle is not None
         self._handle.close()
         self._handle = None
@@ -90,7 +93,9 @@ class PostgresLease:
         except DBAPIError as error:
             raise LeaseTaken(f"the lease of study {self._study!r} was lost with the database connection") from error
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._close()
 
     def _close(self) -> None:

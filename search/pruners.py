@@ -45,9 +45,9 @@ class PrunerRow:
 
 PRUNERS: dict[str, PrunerRow] = {
     "none": PrunerRow(NopPruner),
-    "median": PrunerRow(MedianPruner, lambda horizon: {"n_warmup_steps": horizon.first_rung - 1}),
+    "median": PrunerRow(MedianPruner, lambda horizon: {"n_warmup_steps": horizon.first_rung}),
     "percentile": PrunerRow(
-        PercentilePruner, lambda horizon: {"percentile": 25.0, "n_warmup_steps": horizon.first_rung - 1}
+        PercentilePruner, lambda horizon: {"percentile": 25.0, "n_warmup_steps": horizon.first_rung}
     ),
     "successive_halving": PrunerRow(
         SuccessiveHalvingPruner, lambda horizon: {"min_resource": horizon.first_rung, "reduction_factor": 3}
@@ -59,7 +59,7 @@ PRUNERS: dict[str, PrunerRow] = {
     "patient": PrunerRow(
         lambda patience=5, min_delta=0.0: PatientPruner(None, patience, min_delta),
     ),
-    "threshold": PrunerRow(ThresholdPruner, lambda horizon: {"n_warmup_steps": horizon.first_rung - 1}),
+    "threshold": PrunerRow(ThresholdPruner, lambda horizon: {"n_warmup_steps": horizon.first_rung}),
 }
 
 

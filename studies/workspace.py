@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.storage import StorageError, is_url
+from search.storage import StorageError, is_url, shown
 
 # Addresses and credentials that only the driver needs; workers get none of them.
 DRIVER_VARIABLES = (
@@ -52,6 +52,11 @@ class Workspace:
     def cache(self) -> Path:
         """Decoded images, one cache for all studies of the node."""
         return self.root / "cache"
+
+    @property
+    def storage_shown(self) -> str:
+        """The storage as it may be shown, without a password."""
+        return shown(self.storage)
 
     def study_folder(self, name: str) -> Path:
         """The folder of a study: a readable slug and a hash, since any text may be a name."""

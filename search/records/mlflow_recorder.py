@@ -20,7 +20,9 @@ class MlflowRecorder:
     What cannot be written by the end is said in `missing`; Optuna and the trial folders hold it.
     """
 
-    def __init__(self, store: MlflowStore, finish: Callable[[int], Mapping[str, Any]], warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: MlflowStore, finish: Callable[[int], Mapping[str, Any]], warn: Callable[[str], None]
+    ) -> None:
         """`finish` gives a trial's artifacts (file name -> JSON value) once it has ended."""
         self._store = store
         self._finish = finish
@@ -99,5 +101,3 @@ class MlflowRecorder:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-
-

@@ -39,9 +39,7 @@ class MlflowStore:
         # One listing now replaces a look-up by tag before each run is created.
         self.states = self._list_states()
 
-    def describe(
-        self, parameters: Mapping[str, Any], tags: Mapping[str, str], artifacts: Mapping[str, str]
-    ) -> None:
+    def describe(self, parameters: Mapping[str, Any], tags: Mapping[str, str], artifacts: Mapping[str, str]) -> None:
         """Write what the whole study shares to the parent run; `artifacts` are texts by file name."""
         from mlflow.entities import Param, RunTag
 
@@ -134,7 +132,10 @@ class MlflowStore:
         token = None
         while True:
             page = self._client.search_runs(
-                [self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.parent_id}'", max_results=500, page_token=token
+                [self.experiment_id],
+                f"tags.`mlflow.parentRunId` = '{self.parent_id}'",
+                max_results=500,
+                page_token=token,
             )
             for run in page:
                 if "contourney.trial" in run.data.tags:

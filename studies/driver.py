@@ -1,0 +1,195 @@
+"""One run of a study's driver: Ray up, trials through the bridge, records closed, whatever ends it."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol
+
+import optuna
+import ray
+from ray import tune
+from ray.tune import Stopper
+
+from search.bridge import Bridge, Listener, Proposal
+from search.budget import Budget
+from search.ray_searcher import RayScheduler, RaySearcher, RaySession
+from search.space import Space
+from studies.resources import Slots
+from studies.study_settings import StudySettings
+from studies.worker import TrialWorker
+from studies.workspace import Workspace, without_driver_variables
+
+# Set before Ray starts: no telemetry, none of Ray's own logger files, no change of the working folder (relative
+# database paths), our own signal handling.
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+# A search whose first trials all fail has a fault that more trials will not mend.
+HOPELESS_FAILURES = 5
+TEND_EVERY_S = 2.0
+KEEP_TIME_EVERY_S = 30.0
+
+
+class Watcher(Listener, Protocol):
+    """Who watches a run: the terminal."""
+
+    def say(self, text: str) -> None:
+        """Show a line of text."""
+
+
+@dataclass
+class Run:
+    """One run of the driver and how it ended."""
+
+    bridge: Bridge
+    session: RaySession
+    interrupted: bool = False
+    deadline: bool = False
+    hopeless: bool = False
+
+
+class _Watch(Stopper):  # type: ignore[misc]  # Ray's classes are untyped
+    """Asked by Tune at every turn of its loop whether the search ends here; what is asked of the driver is done then."""
+
+    def __init__(self, run: Run, budget: Budget, clock: "DriverClock", tend: Callable[[], None]) -> None:
+        self._run, self._budget, self._clock, self._tend = run, budget, clock, tend
+        self._tended = time.monotonic()
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether a signal, the deadline or hopeless failures end the run."""
+        if time.monotonic() - self._tended > TEND_EVERY_S:
+            self._tend()
+            self._clock.keep()
+            self._tended = time.monotonic()
+        if self._budget.hours is not None and self._clock.spent_s >= self._budget.hours * 3600:
+            self._run.deadline = True
+        if self._run.bridge.counted == self._run.bridge.failed >= HOPELESS_FAILURES:
+            self._run.hopeless = True
+        self._run.session.stopping = self._run.interrupted or self._run.deadline or self._run.hopeless
+        return self._run.session.stopping
+
+
+class DriverClock:
+    """Seconds that drivers have spent on a study, kept in the study so that a budget of hours survives restarts."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self._before_s = float(study.user_attrs.get("driver_s", 0.0))
+        self._started = self._kept = time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds of all drivers so far."""
+        return self._before_s + time.monotonic() - self._started
+
+    def keep(self, *, now: bool = False) -> None:
+        """Write the time spent, every half minute or at once."""
+        if now or time.monotonic() - self._kept > KEEP_TIME_EVERY_S:
+            self._study.set_user_attr("driver_s", round(self.spent_s, 3))
+            self._kept = time.monotonic()
+
+
+def run_trials(
+    study: optuna.Study,
+    settings: StudySettings,
+    space: Space,
+    workspace: Workspace,
+    bridge: Bridge,
+    budget: Budget,
+    slots: Slots,
+    tend: Callable[[], None],
+) -> Run:
+    """Run trials until the budget is spent, a signal comes or the time is over; needs a started Ray.
+
+    `tend` is called every two seconds on the control loop. Open trials are left WAITING. Raises whatever Ray raises
+    where the cluster itself fails.
+    """
+    clock = DriverClock(study)
+    fixed = settings.trial.model_dump(mode="json")
+
+    def configure(proposal: Proposal) -> dict[str, Any]:
+        folder = workspace.trial_folder(settings.name, proposal.number)
+        bridge.set_attribute(proposal.number, "folder", os.path.relpath(folder, workspace.root))
+        return {
+            "settings": space.apply(fixed, proposal.values),
+            "folder": str(folder),
+            "cache": str(workspace.cache),
+            "threads": slots.threads,
+            "recorded": proposal.recorded,
+        }
+
+    with RaySession(settings.name, bridge, configure) as session:
+        run = Run(bridge, session)
+        try:
+            with _signals(run):
+                tune.run(
+                    tune.with_resources(TrialWorker, slots.per_trial),
+                    name=workspace.study_folder(settings.name).name,
+                    storage_path=str(workspace.root / "ray"),
+                    search_alg=RaySearcher(session),
+                    scheduler=RayScheduler(session),
+                    stop=_Watch(run, budget, clock, tend),
+                    num_samples=-1,
+                    max_concurrent_trials=slots.workers,
+                    reuse_actors=True,
+                    max_failures=settings.resources.retries,
+                    raise_on_failed_trial=False,
+                    trial_dirname_creator=lambda trial: f"{session.numbers[trial.trial_id]:05d}",
+                    verbose=0,
+                )
+        finally:
+            bridge.interrupt()
+            clock.keep(now=True)
+    return run
+
+
+@contextmanager
+def local_or_cluster(address: str | None) -> Iterator[None]:
+    """A started Ray: the cluster at `address`, else one of this machine's own that ends with the run."""
+    os.environ.update(RAY_ENVIRONMENT)
+    with without_driver_variables():
+        ray.init(
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level="error",
+            configure_logging=True,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _signals(run: Run) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once: end in order. A second Ctrl-C: leave at once; resume still works."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if run.interrupted and number == signal.SIGINT:
+            os._exit(130)
+        run.interrupted = True
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

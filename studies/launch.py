@@ -1,0 +1,163 @@
+"""Launching, resuming and extending a study."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import math
+
+import optuna
+import ray
+from optuna.trial import TrialState
+
+from search.bridge import Bridge, take_over
+from search.budget import Budget, check_raise, request_raise, take_requests
+from search.lease import LeaseTaken, open_lease
+from search.pruners import Horizon, build_pruner
+from search.samplers import build_sampler, grid_size
+from search.space import Space
+from search.storage import open_storage
+from studies.driver import Run, Watcher, local_or_cluster, run_trials
+from studies.facts import check_same_data, gather_facts
+from studies.recording import recording
+from studies.resources import plan
+from studies.setting_paths import searchable_kinds
+from studies.stored import StudyError, counts, load_settings, open_study, is_used, save_settings, trials_left
+from studies.study_settings import StudySettings
+from studies.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: trials by state, and whether a signal, the deadline or hopeless failures ended it."""
+
+    counts: Mapping[str, int]
+    interrupted: bool
+    deadline: bool
+    hopeless: bool
+    error: str | None
+
+
+def launch(settings: StudySettings, workspace: Workspace, address: str | None, watcher: Watcher) -> Outcome:
+    """Create the study and run it; raises ValueError for whatever the user can mend, with nothing half-made."""
+    workspace.check_writable()
+    if is_used(settings.name, workspace):
+        raise StudyError(
+            f"study {settings.name!r} exists in {workspace.storage_shown}; go on with `contourney resume`, raise its "
+            "budget with `contourney extend`, or launch under another name with --name"
+        )
+    facts = gather_facts(settings, workspace)
+    with local_or_cluster(address):
+        plan(settings.resources, ray.cluster_resources())
+        storage = open_storage(workspace.storage, write=True)
+        with open_lease(workspace.storage, settings.name):
+            study = optuna.create_study(
+                study_name=settings.name, storage=storage, direction="maximize", load_if_exists=True
+            )
+            study.set_metric_names([facts["metric"]])
+            study.set_user_attr("metric", facts["metric"])
+            study.set_user_attr("facts", facts)
+            # Last: a study without settings was never launched, and its name is free (see is_used).
+            save_settings(study, settings)
+            return _run(study, settings, workspace, watcher)
+
+
+def resume(name: str, workspace: Workspace, address: str | None, watcher: Watcher) -> Outcome:
+    """Go on with a study: its waiting and left-over trials first, then the rest of its budget."""
+    settings = load_settings(name, workspace)
+    facts = gather_facts(settings, workspace)
+    with open_lease(workspace.storage, name):
+        study = open_study(name, workspace, write=True)
+        check_same_data(name, study.user_attrs["facts"], facts)
+        if not trials_left(study, load_settings(name, workspace)):
+            watcher.say(f"study {name!r} has spent its budget; `contourney extend` raises it")
+        with local_or_cluster(address):
+            return _run(study, settings, workspace, watcher)
+
+
+def extend(name: str, workspace: Workspace, trials: int | None, hours: float | None) -> bool:
+    """Raise a study's budget to new totals; returns whether a driver is running it, which then goes on by itself."""
+    study = open_study(name, workspace, write=True)
+    search = load_settings(name, workspace).search
+    check_raise(Budget(search.trials, search.hours), trials, hours)
+    # Always by request: with no driver, the next one takes it first.
+    request_raise(study, trials, hours)
+    try:
+        with open_lease(workspace.storage, name):
+            _take_requests(study, load_settings(name, workspace), Budget(search.trials, search.hours))
+            return False
+    except LeaseTaken:
+        return True
+
+
+def _take_requests(study: optuna.Study, settings: StudySettings, budget: Budget) -> None:
+    if take_requests(study, budget):
+        search = settings.search.model_copy(update={"trials": budget.trials, "hours": budget.hours})
+        save_settings(study, settings.model_copy(update={"search": search}))
+
+
+def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, watcher: Watcher) -> Outcome:
+    search = settings.search
+    space = Space.declare(settings.space, searchable_kinds())
+    budget = _budget(settings, space)
+    _take_requests(study, settings, budget)
+    study.sampler = build_sampler(
+        search.sampler.name,
+        search.sampler.arguments,
+        seed=search.seed,
+        asked=len(study.get_trials(deepcopy=False)),
+        distributions=space.distributions,
+    )
+    study.pruner = build_pruner(search.pruner.name, search.pruner.arguments, horizon(settings, space))
+    for number in take_over(study):
+        watcher.say(f"trial {number} was left running by a driver that died; it goes on from its last epoch")
+    slots = plan(settings.resources, ray.cluster_resources())
+    with recording(study, settings, workspace, watcher.say) as recorder:
+        bridge = Bridge(
+            study,
+            space,
+            settings.trial.model_dump(mode="json"),
+            epochs=settings.trial.epochs,
+            budget=budget,
+            audit=search.audit,
+            seed=search.seed,
+            recorder=recorder,
+            listener=watcher,
+        )
+
+        def tend() -> None:
+            _take_requests(study, settings, budget)
+
+        while True:
+            run = run_trials(study, settings, space, workspace, bridge, budget, slots, tend)
+            tend()
+            # A budget raised when the last trials were already under way needs another round.
+            if run.session.stopping or budget.trials is None or bridge.counted >= budget.trials:
+                break
+    return _outcome(study, run)
+
+
+def _outcome(study: optuna.Study, run: Run) -> Outcome:
+    failed = [trial for trial in study.get_trials(deepcopy=False) if trial.state is TrialState.FAIL]
+    return Outcome(
+        counts=counts(study),
+        interrupted=run.interrupted,
+        deadline=run.deadline,
+        hopeless=run.hopeless or run.bridge.counted == run.bridge.failed > 0,
+        error=failed[-1].user_attrs.get("error") if failed else None,
+    )
+
+
+def _budget(settings: StudySettings, space: Space) -> Budget:
+    trials = settings.search.trials
+    if settings.search.sampler.name == "grid":
+        size = grid_size(space.distributions)
+        trials = size if trials is None else min(trials, size)
+    return Budget(trials, settings.search.hours)
+
+
+def horizon(settings: StudySettings, space: Space) -> Horizon:
+    """What the pruner must know: epochs, and the longest warm-up that the space allows."""
+    distribution = space.distributions.get("schedule.warmup_epochs")
+    searched = list(getattr(distribution, "choices", [])) or [getattr(distribution, "high", 0.0)]
+    longest = max([settings.trial.schedule.warmup_epochs, *searched])
+    return Horizon(settings.trial.epochs, math.ceil(longest))

@@ -1,0 +1,106 @@
+"""What a study writes to MLflow, and how MLflow catches up after a crash."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from search.records.mlflow_recorder import MlflowRecorder
+from search.records.mlflow_store import MlflowStore
+from search.records.study import read_rows
+from search.states import MLFLOW_STATUS, Reason
+from studies.provenance import git_state, versions
+from studies.stored import trials_left
+from studies.study_settings import StudySettings
+from studies.workspace import Workspace
+
+
+@contextmanager
+def recording(
+    study: optuna.Study, settings: StudySettings, workspace: Workspace, say: Callable[[str], None]
+) -> Iterator[MlflowRecorder]:
+    """The study's recorder while its driver runs: the parent run described, MLflow caught up, all written at the end."""
+    store = MlflowStore(workspace.tracking, study.study_name, workspace.artifacts, best_metric="best/val_miou")
+    git = git_state(Path.cwd())
+    facts = study.user_attrs["facts"]
+    flat = flatten(settings.model_dump(mode="json"))
+    artifacts = {
+        "study.json": json.dumps(settings.model_dump(mode="json"), indent=1),
+        "versions.json": json.dumps(versions(), indent=1),
+        "facts.json": json.dumps(facts, indent=1),
+    }
+    if git.get("diff"):
+        artifacts["uncommitted.diff"] = git["diff"]
+    tags = {f"contourney.fingerprint.{split}": value for split, value in facts["fingerprints"].items()}
+    tags |= {"contourney.metric": facts["metric"]} | ({"mlflow.source.git.commit": git["commit"]} if git else {})
+    store.describe(flat, tags, artifacts)
+
+    def finish(number: int) -> dict[str, Any]:
+        return trial_artifacts(workspace.trial_folder(settings.name, number), facts["class_names"])
+
+    catch_up(study, store, workspace, settings.name, finish)
+    recorder = MlflowRecorder(store, finish, say)
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+        if recorder.missing:
+            say(f"MLflow lacks {recorder.missing} records; `contourney resume {study.study_name}` writes them")
+        else:
+            store.close_study(not trials_left(study, settings))
+
+
+def catch_up(
+    study: optuna.Study, store: MlflowStore, workspace: Workspace, name: str, finish: Callable[[int], Mapping[str, Any]]
+) -> None:
+    """Write to MLflow what a crash kept from it, from Optuna and the trial folders; what is there stays as it is."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state is TrialState.RUNNING or store.states.get(trial.number) == (
+            trial.state.name,
+            MLFLOW_STATUS[trial.state],
+        ):
+            continue
+        store.open_trial(trial.number, trial.params)
+        for row in read_rows(workspace.trial_folder(name, trial.number)):
+            if row["epoch"] in trial.intermediate_values:
+                store.add_epoch(trial.number, row)
+        store.close_trial(
+            trial.number, trial.state, Reason(trial.user_attrs["reason"]), _ended_s(trial), finish(trial.number)
+        )
+
+
+def trial_artifacts(folder: Path, class_names: list[str]) -> dict[str, Any]:
+    """A trial's files for MLflow: IoU per class by epoch, the settings it really used, and its best value."""
+    rows = read_rows(folder)
+    valued = [row for row in rows if row["value"] is not None]
+    if not valued:
+        return {}
+    best = max(valued, key=lambda row: (row["value"], -row["epoch"]))
+    ious = {str(row["epoch"]): dict(zip(class_names, row["arrays"]["val/iou"], strict=True)) for row in rows}
+    files: dict[str, Any] = {
+        "iou_per_class.json": {"best_epoch": best["epoch"], "epochs": ious},
+        "best": (best["value"], best["epoch"]),
+    }
+    applied = folder / "applied.json"
+    if applied.is_file():
+        files["applied.json"] = json.loads(applied.read_text(encoding="utf-8"))
+    return files
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted paths."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        path = f"{prefix}{key}"
+        flat |= flatten(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return flat
+
+
+def _ended_s(trial: FrozenTrial) -> float:
+    when = trial.datetime_complete or trial.datetime_start
+    assert when is not None
+    return when.timestamp()

@@ -1,0 +1,70 @@
+"""Studies as they are stored: their names, their Optuna study, their resolved settings, their budget."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from search.states import COUNTED
+from search.storage import is_url, open_storage
+from studies.study_settings import StudySettings
+from studies.workspace import Workspace
+
+
+class StudyError(ValueError):
+    """A study cannot be launched, found or changed as asked."""
+
+
+def study_names(workspace: Workspace) -> list[str]:
+    """Names of the studies in the workspace's storage, none where there is no storage yet."""
+    if not is_url(workspace.storage) and not Path(workspace.storage).is_file():
+        return []
+    return sorted(optuna.get_all_study_names(open_storage(workspace.storage)))
+
+
+def open_study(name: str, workspace: Workspace, *, write: bool = False) -> optuna.Study:
+    """The Optuna study `name`; raises StudyError naming the ones there are."""
+    names = study_names(workspace)
+    if name not in names:
+        known = ", ".join(repr(other) for other in names) or "none"
+        raise StudyError(f"no study {name!r} in {workspace.storage_shown}; expected one of: {known}")
+    return optuna.load_study(study_name=name, storage=open_storage(workspace.storage, write=write))
+
+
+def is_used(name: str, workspace: Workspace) -> bool:
+    """Whether the name is taken: a study that died between its creation and its first settings leaves it free."""
+    if name not in study_names(workspace):
+        return False
+    study = open_study(name, workspace)
+    return "study" in study.user_attrs or bool(study.get_trials(deepcopy=False))
+
+
+def load_settings(name: str, workspace: Workspace) -> StudySettings:
+    """The resolved settings that a study was launched with and extended to."""
+    attributes = open_study(name, workspace).user_attrs
+    if "study" not in attributes:
+        raise StudyError(
+            f"study {name!r} was not launched by contourney: it has no settings; launch under another --name"
+        )
+    return StudySettings.model_validate_json(json.dumps(attributes["study"]))
+
+
+def save_settings(study: optuna.Study, settings: StudySettings) -> None:
+    """Keep the resolved settings with the study, so that any machine can go on with it."""
+    study.set_user_attr("study", settings.model_dump(mode="json"))
+
+
+def counts(study: optuna.Study) -> Mapping[str, int]:
+    """Number of trials by state."""
+    found = {state.name: 0 for state in (*COUNTED, TrialState.RUNNING, TrialState.WAITING)}
+    for trial in study.get_trials(deepcopy=False):
+        found[trial.state.name] += 1
+    return found
+
+
+def trials_left(study: optuna.Study, settings: StudySettings) -> bool:
+    """Whether the budget of trials is not yet spent."""
+    finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    return settings.search.trials is None or finished < settings.search.trials
