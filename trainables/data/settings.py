@@ -1,10 +1,17 @@
 """Settings of the data: which images, how split, at which size."""
 
-from typing import Literal
+import math
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
+from trainables.data.formats.table import FORMATS
 from trainables.settings_base import Settings
+
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[tuple(FORMATS)]  # the table is the one place that names the formats
 
 
 class TerrainSettings(Settings):
@@ -20,7 +27,7 @@ class TerrainSettings(Settings):
 class DataSettings(Settings):
     """Where images and masks come from and how they are split and sized."""
 
-    format: Literal["folder", "camvid", "terrain"] = Field("folder", description="layout of the data set on disk")
+    format: FormatName = Field("folder", description="layout of the data set on disk")
     root: str | None = Field(None, description="folder of the data set; `--data ROOT` sets it; none for terrain")
     split: Literal["auto", "official", "lists", "blocks", "random"] = Field(
         "auto",
@@ -39,7 +46,8 @@ class DataSettings(Settings):
         None, description="height and width in pixels that images are resized to; the images' own if absent"
     )
     eval_size: tuple[PositiveInt, PositiveInt] | None = Field(
-        None, description="height and width of validation masks for a cheaper search; their own if absent; never for test"
+        None,
+        description="height and width of validation masks for a cheaper search; their own if absent; never for test",
     )
     classes: tuple[str, ...] | None = Field(
         None, description="names of the classes in order of their label ids; else classes.txt of the data set"
@@ -52,3 +60,21 @@ class DataSettings(Settings):
         "none", description="none: pixels in 0 to 1; imagenet: ImageNet's mean and standard deviation"
     )
     terrain: TerrainSettings = TerrainSettings()
+
+    @field_validator("shares")
+    @classmethod
+    def whole(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Shares are parts of 1, and search needs both of its splits."""
+        if min(shares) < 0 or min(shares[:2]) == 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+            raise ValueError(
+                f"expected positive shares of train and validation that sum to 1 with test's, got {shares}"
+            )
+        return shares
+
+    @field_validator("classes")
+    @classmethod
+    def named(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """At least one class, at most 255 (label 255 is ignored), no name twice."""
+        if classes is not None and not 1 <= len(set(classes)) == len(classes) <= 255:
+            raise ValueError(f"expected 1 to 255 different names of classes, got {len(classes)}")
+        return classes

@@ -1,0 +1,51 @@
+"""Build, seed, apply and serialise the augmentation of training images."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainables.data.augment_sets import AUGMENT_SETS
+
+if TYPE_CHECKING:
+    from albumentations import Compose
+
+    from trainables.data.augment_settings import AugmentSettings
+
+
+def build_pipeline(settings: AugmentSettings, size: tuple[int, int]) -> Compose:
+    """The pipeline of the named set for images of `size` (height, width); apply it with `augment`.
+
+    `strength` multiplies every probability, capped at 1. Masks are moved by nearest neighbour.
+    """
+    # albumentations asks the network for a newer version when it is imported; a search must not.
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations
+
+    rows = AUGMENT_SETS[settings.set](size)
+    return albumentations.Compose(
+        [
+            getattr(albumentations, row.transform)(p=min(1.0, row.probability * settings.strength), **row.arguments)
+            for row in rows
+        ]
+    )
+
+
+def augment(
+    pipeline: Compose, image_HWC: np.ndarray, mask_HW: np.ndarray, seed: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """One image uint8 [H, W, C] and its mask uint8 [H, W], transformed as a function of the seed alone."""
+    # One pair of generators for all transforms: the pipeline's own `set_random_seed` starts every transform from the
+    # same state, so that a horizontal and a vertical flip of equal probability would always happen together.
+    pipeline.set_random_state(np.random.default_rng(seed), random.Random(repr(seed)))
+    result = pipeline(image=image_HWC, mask=mask_HW)
+    return result["image"], result["mask"]
+
+
+def serialise(pipeline: Compose) -> str:
+    """The pipeline as JSON with sorted keys: what was really applied, with every argument."""
+    return json.dumps(pipeline.to_dict(), sort_keys=True, allow_nan=False)

@@ -1,0 +1,107 @@
+"""Batches of images and masks: augmented and shuffled for training, in order for evaluation."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from trainables.data.augment import augment
+from trainables.data.split_data import SplitData
+
+if TYPE_CHECKING:
+    from albumentations import Compose
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class TrainBatches:
+    """Shuffled, augmented batches; order and augmentation are functions of (seed, epoch, index) alone.
+
+    An epoch replayed after a crash is the same, whatever the number of threads. A last batch of one image is left
+    out, unless it is the only one: BatchNorm has no variance over a single value.
+    """
+
+    def __init__(self, data: SplitData, batch_size: int, pipeline: Compose, seed: int, threads: int = 1) -> None:
+        self.data = data
+        self.batch_size = batch_size
+        self.pipeline = pipeline
+        self.seed = seed
+        self.threads = threads
+        self._local = threading.local()
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        whole, rest = divmod(len(self.data.names), self.batch_size)
+        return whole + (rest > 1 or (rest == 1 and whole == 0))
+
+    def epoch(self, epoch: int) -> Iterator[Pair]:
+        """Images uint8 [B, H, W, C] and masks uint8 [B, H, W] of one epoch."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.names))
+        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        batches = batches[: len(self)]
+        if self.threads == 1:
+            for batch in batches:
+                yield stacked([self.sample(epoch, int(index)) for index in batch])
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            # One batch is prepared ahead, while the caller works on the one before it.
+            ahead: list[Future[Pair]] | None = None
+            for batch in batches:
+                coming = [pool.submit(self.sample, epoch, int(index)) for index in batch]
+                if ahead is not None:
+                    yield stacked([future.result() for future in ahead])
+                ahead = coming
+            if ahead is not None:
+                yield stacked([future.result() for future in ahead])
+
+    def sample(self, epoch: int, index: int) -> Pair:
+        """One augmented pair."""
+        image, mask = self.data.images_NHWC[index], self.data.masks_NHW[index]
+        if not len(self.pipeline):
+            return image, mask
+        if not hasattr(self._local, "pipeline"):
+            # The pipeline holds its random state, so that each thread needs its own.
+            self._local.pipeline = copy.deepcopy(self.pipeline)
+        return augment(self._local.pipeline, np.array(image), np.array(mask), (self.seed, epoch, index))
+
+
+def stacked(pairs: list[Pair]) -> Pair:
+    """Pairs as one batch."""
+    images, masks = zip(*pairs, strict=True)
+    return np.stack(images), np.stack(masks)
+
+
+def eval_batches(data: SplitData, batch_size: int) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
+    """The images in order: which ones, images uint8 [B, H, W, C], and each one's mask at its own size."""
+    count = len(data.names)
+    for start in range(0, count, batch_size):
+        indices = slice(start, min(start + batch_size, count))
+        masks = [data.own_mask(index) for index in range(indices.start, indices.stop)]
+        yield indices, np.array(data.images_NHWC[indices]), masks
+
+
+def to_tensor(
+    images_BHWC: np.ndarray, device: torch.device | str, normalize: Literal["none", "imagenet"]
+) -> torch.Tensor:
+    """float32 images_BCHW in channels_last layout, moved as bytes and normalised on the device.
+
+    `none` gives pixels in 0 to 1; `imagenet` subtracts ImageNet's mean and divides by its standard deviation, for grey
+    images by the means of the three.
+    """
+    images_BCHW = torch.from_numpy(images_BHWC).to(device).permute(0, 3, 1, 2).float().div_(255)
+    if normalize == "none":
+        return images_BCHW
+    mean = torch.tensor(IMAGENET_MEAN, device=device)
+    std = torch.tensor(IMAGENET_STD, device=device)
+    if images_BCHW.shape[1] == 1:
+        mean, std = mean.mean().view(1), std.mean().view(1)
+    return images_BCHW.sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1))
