@@ -1,17 +1,18 @@
-"""Ray Tune's searcher and scheduler over one bridge: what Ray asks and reports, the bridge decides."""
+"""Ray Tune's searcher, scheduler and stopper over one bridge: what Ray asks and reports, the bridge decides."""
 
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.bridge import Bridge, Proposal
 from search.states import Reason
 
-# Ray copies and pickles searchers and schedulers; a storage with locks and threads cannot follow. A copy finds
-# its session again here.
+# Ray copies and pickles searchers, schedulers and stoppers; a storage with locks and threads cannot follow. A copy
+# finds its session again here.
 _SESSIONS: dict[str, "RaySession"] = {}
 
 
@@ -20,13 +21,17 @@ class RaySession:
 
     `configure` gives a proposal's job for the worker. The worker answers each step with a message: a `row`, `failed`
     with a traceback, or `ended` with a reason, and perhaps `attributes` of the trial. Both travel as JSON text, since Ray flattens and interprets
-    nested values. Use it in a `with` statement.
+    nested values. `ends` is asked at every turn of Tune's loop whether the search ends here. Use it in a `with`
+    statement.
     """
 
-    def __init__(self, name: str, bridge: Bridge, configure: Callable[[Proposal], dict[str, Any]]) -> None:
+    def __init__(
+        self, name: str, bridge: Bridge, configure: Callable[[Proposal], dict[str, Any]], ends: Callable[[], bool]
+    ) -> None:
         self.name = name
         self.bridge = bridge
         self.configure = configure
+        self.ends = ends
         self.numbers: dict[str, int] = {}
         # Set when the search must end: nothing more is asked and what still comes in is left for the next run.
         self.stopping = False
@@ -53,10 +58,6 @@ class RaySession:
         return str(TrialScheduler.STOP if decision.stop else TrialScheduler.CONTINUE)
 
 
-def _session(name: str) -> RaySession:
-    return _SESSIONS[name]
-
-
 class RaySearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
     """Asks the bridge for trials."""
 
@@ -65,7 +66,7 @@ class RaySearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
         self._session = session
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _searcher, (self._session.name,)
+        return _again, (RaySearcher, self._session.name)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The config of the next trial, or FINISHED when the budget is in hand."""
@@ -96,7 +97,7 @@ class RayScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are un
         self._session = session
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _scheduler, (self._session.name,)
+        return _again, (RayScheduler, self._session.name)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide after an epoch."""
@@ -105,9 +106,24 @@ class RayScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are un
         return self._session.take(trial.trial_id, json.loads(result["message"]))
 
 
-def _searcher(name: str) -> RaySearcher:
-    return RaySearcher(_session(name))
+class RayStopper(Stopper):  # type: ignore[misc]  # Ray's classes are untyped
+    """Ends the whole search when the session says so; single trials are ended by the scheduler."""
+
+    def __init__(self, session: RaySession) -> None:
+        self._session = session
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (RayStopper, self._session.name)
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never: the scheduler decides about trials."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the search ends here."""
+        self._session.stopping = self._session.stopping or self._session.ends()
+        return self._session.stopping
 
 
-def _scheduler(name: str) -> RayScheduler:
-    return RayScheduler(_session(name))
+def _again(adapter: type[Any], name: str) -> Any:
+    return adapter(_SESSIONS[name])

@@ -56,7 +56,7 @@ def build_distribution(path: str, declared: ParameterSettings, kind: type) -> Ba
     """
     if declared.choices is not None:
         for key in ("low", "high", "step", "log"):
-            if key in declared.model_fields_set:
+            if getattr(declared, key) not in (None, False):
                 raise SpaceError(path, f"has both `choices` and `{key}`; expected one of the two forms", key)
         return _categorical(path, declared.choices, kind)
     if kind not in (int, float):

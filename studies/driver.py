@@ -1,10 +1,11 @@
 """One run of a study's driver: Ray up, trials through the bridge, records closed, whatever ends it."""
 
 import os
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -13,11 +14,10 @@ from typing import Any, Protocol
 import optuna
 import ray
 from ray import tune
-from ray.tune import Stopper
 
 from search.bridge import Bridge, Listener, Proposal
 from search.budget import Budget
-from search.ray_searcher import RayScheduler, RaySearcher, RaySession
+from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
 from search.space import Space
 from studies.resources import Slots
 from studies.study_settings import StudySettings
@@ -25,14 +25,13 @@ from studies.worker import TrialWorker
 from studies.workspace import Workspace, without_driver_variables
 
 # Set before Ray starts: no telemetry, none of Ray's own logger files, no change of the working folder (relative
-# database paths), our own signal handling.
+# database paths), our own signal handling and output.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_MAX_PENDING_TRIALS_PG": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 # A search whose first trials all fail has a fault that more trials will not mend.
@@ -44,43 +43,25 @@ KEEP_TIME_EVERY_S = 30.0
 class Watcher(Listener, Protocol):
     """Who watches a run: the terminal."""
 
+    def begin(self, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None:
+        """The run begins after these trials by state and this best (value, trial, epoch)."""
+
     def say(self, text: str) -> None:
         """Show a line of text."""
 
 
 @dataclass
 class Run:
-    """One run of the driver and how it ended."""
+    """One run of the driver and why it ended before its budget, if it did."""
 
-    bridge: Bridge
-    session: RaySession
     interrupted: bool = False
     deadline: bool = False
     hopeless: bool = False
 
-
-class _Watch(Stopper):  # type: ignore[misc]  # Ray's classes are untyped
-    """Asked by Tune at every turn of its loop whether the search ends here; what is asked of the driver is done then."""
-
-    def __init__(self, run: Run, budget: Budget, clock: "DriverClock", tend: Callable[[], None]) -> None:
-        self._run, self._budget, self._clock, self._tend = run, budget, clock, tend
-        self._tended = time.monotonic()
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether a signal, the deadline or hopeless failures end the run."""
-        if time.monotonic() - self._tended > TEND_EVERY_S:
-            self._tend()
-            self._clock.keep()
-            self._tended = time.monotonic()
-        if self._budget.hours is not None and self._clock.spent_s >= self._budget.hours * 3600:
-            self._run.deadline = True
-        if self._run.bridge.counted == self._run.bridge.failed >= HOPELESS_FAILURES:
-            self._run.hopeless = True
-        self._run.session.stopping = self._run.interrupted or self._run.deadline or self._run.hopeless
-        return self._run.session.stopping
+    @property
+    def cut_short(self) -> bool:
+        """Whether it ended before its budget."""
+        return self.interrupted or self.deadline or self.hopeless
 
 
 class DriverClock:
@@ -119,6 +100,7 @@ def run_trials(
     where the cluster itself fails.
     """
     clock = DriverClock(study)
+    ray_folder = workspace.study_folder(settings.name) / "ray"
     fixed = settings.trial.model_dump(mode="json")
 
     def configure(proposal: Proposal) -> dict[str, Any]:
@@ -132,29 +114,48 @@ def run_trials(
             "recorded": proposal.recorded,
         }
 
-    with RaySession(settings.name, bridge, configure) as session:
-        run = Run(bridge, session)
+    run = Run()
+    tended = time.monotonic()
+
+    def ends() -> bool:
+        nonlocal tended
+        if time.monotonic() - tended > TEND_EVERY_S:
+            tend()
+            clock.keep()
+            tended = time.monotonic()
+        run.deadline = budget.hours is not None and clock.spent_s >= budget.hours * 3600
+        run.hopeless = bridge.counted == bridge.failed >= HOPELESS_FAILURES
+        return run.cut_short
+
+    with RaySession(settings.name, bridge, configure, ends) as session:
         try:
             with _signals(run):
                 tune.run(
                     tune.with_resources(TrialWorker, slots.per_trial),
-                    name=workspace.study_folder(settings.name).name,
-                    storage_path=str(workspace.root / "ray"),
+                    name="tune",
+                    storage_path=str(ray_folder),
                     search_alg=RaySearcher(session),
                     scheduler=RayScheduler(session),
-                    stop=_Watch(run, budget, clock, tend),
+                    stop=RayStopper(session),
                     num_samples=-1,
                     max_concurrent_trials=slots.workers,
                     reuse_actors=True,
                     max_failures=settings.resources.retries,
                     raise_on_failed_trial=False,
-                    trial_dirname_creator=lambda trial: f"{session.numbers[trial.trial_id]:05d}",
+                    trial_dirname_creator=_ray_folder,
                     verbose=0,
                 )
         finally:
             bridge.interrupt()
             clock.keep(now=True)
+            # Ray's own state of the run: nothing reads it again.
+            shutil.rmtree(ray_folder, ignore_errors=True)
     return run
+
+
+def _ray_folder(trial: Any) -> str:
+    """Name of Ray's own folder of a trial; by default it would hold the whole config."""
+    return str(trial.trial_id)
 
 
 @contextmanager

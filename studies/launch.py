@@ -20,7 +20,8 @@ from studies.driver import Run, Watcher, local_or_cluster, run_trials
 from studies.facts import check_same_data, gather_facts
 from studies.recording import recording
 from studies.resources import plan
-from studies.setting_paths import searchable_kinds
+from studies.results import best_trial, value_of
+from studies.space_checks import study_space
 from studies.stored import StudyError, counts, load_settings, open_study, is_used, save_settings, trials_left
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
@@ -97,7 +98,7 @@ def _take_requests(study: optuna.Study, settings: StudySettings, budget: Budget)
 
 def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, watcher: Watcher) -> Outcome:
     search = settings.search
-    space = Space.declare(settings.space, searchable_kinds())
+    space = study_space(settings)
     budget = _budget(settings, space)
     _take_requests(study, settings, budget)
     study.sampler = build_sampler(
@@ -110,6 +111,8 @@ def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, wat
     study.pruner = build_pruner(search.pruner.name, search.pruner.arguments, horizon(settings, space))
     for number in take_over(study):
         watcher.say(f"trial {number} was left running by a driver that died; it goes on from its last epoch")
+    best = best_trial(study)
+    watcher.begin(counts(study), None if best is None else (value_of(best), best.number, best.user_attrs["best_epoch"]))
     slots = plan(settings.resources, ray.cluster_resources())
     with recording(study, settings, workspace, watcher.say) as recorder:
         bridge = Bridge(
@@ -131,18 +134,18 @@ def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, wat
             run = run_trials(study, settings, space, workspace, bridge, budget, slots, tend)
             tend()
             # A budget raised when the last trials were already under way needs another round.
-            if run.session.stopping or budget.trials is None or bridge.counted >= budget.trials:
+            if run.cut_short or budget.trials is None or bridge.counted >= budget.trials:
                 break
-    return _outcome(study, run)
+    return _outcome(study, run, bridge)
 
 
-def _outcome(study: optuna.Study, run: Run) -> Outcome:
+def _outcome(study: optuna.Study, run: Run, bridge: Bridge) -> Outcome:
     failed = [trial for trial in study.get_trials(deepcopy=False) if trial.state is TrialState.FAIL]
     return Outcome(
         counts=counts(study),
         interrupted=run.interrupted,
         deadline=run.deadline,
-        hopeless=run.hopeless or run.bridge.counted == run.bridge.failed > 0,
+        hopeless=run.hopeless or bridge.counted == bridge.failed > 0,
         error=failed[-1].user_attrs.get("error") if failed else None,
     )
 

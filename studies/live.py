@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from search.states import END_STATES, Reason
+from search.states import COUNTED, END_STATES, Reason
 
 SHOWN_TRIALS = 8
 
@@ -28,6 +28,7 @@ class Progress:
         self._quiet = quiet
         self._lock = threading.Lock()
         self._ended: Counter[str] = Counter()
+        self._earlier = 0
         self._running: dict[int, tuple[int, float | None]] = {}
         self._settings: dict[int, Mapping[str, Any]] = {}
         self._best: tuple[float, int, int] | None = None
@@ -50,7 +51,8 @@ class Progress:
     def begin(self, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None:
         """Take over what earlier runs did: trials by state and the best (value, trial, epoch)."""
         with self._lock:
-            self._ended.update(ended)
+            self._ended.update({state.name: ended[state.name] for state in COUNTED})
+            self._earlier = sum(self._ended.values())
             self._best = best
 
     def on_trial(self, number: int, reason: Reason | None, values: Mapping[str, Any]) -> None:
@@ -108,18 +110,22 @@ class Progress:
 
     def _headline(self) -> Text:
         done = sum(self._ended.values())
-        states = ", ".join(f"{count} {state.lower()}" for state, count in sorted(self._ended.items()) if count) or "none"
+        states = (
+            ", ".join(f"{count} {state.lower()}" for state, count in sorted(self._ended.items()) if count) or "none"
+        )
         spent_s = time.monotonic() - self._started
         total = "" if self._trials is None else f" of {self._trials}"
         rate = f", {self._rows / spent_s * 60:.1f} epochs/min" if self._rows else ""
-        return Text(f"{self._name}: {done}{total} trials ended ({states}), {len(self._running)} running{rate}{self._eta()}")
+        return Text(
+            f"{self._name}: {done}{total} trials ended ({states}), {len(self._running)} running{rate}{self._eta()}"
+        )
 
     def _eta(self) -> str:
-        done_here = sum(self._ended.values())
+        done_here = sum(self._ended.values()) - self._earlier
         if self._trials is None or not done_here or not self._rows:
             return ""
         spent_s = time.monotonic() - self._started
-        left_s = spent_s / done_here * max(0, self._trials - done_here)
+        left_s = spent_s / done_here * max(0, self._trials - self._earlier - done_here)
         return f", about {show_seconds(left_s)} left"
 
     def _best_line(self) -> Text:

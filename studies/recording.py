@@ -27,9 +27,9 @@ def recording(
     store = MlflowStore(workspace.tracking, study.study_name, workspace.artifacts, best_metric="best/val_miou")
     git = git_state(Path.cwd())
     facts = study.user_attrs["facts"]
-    flat = flatten(settings.model_dump(mode="json"))
+    flat = flatten(settings.resolved())
     artifacts = {
-        "study.json": json.dumps(settings.model_dump(mode="json"), indent=1),
+        "study.json": json.dumps(settings.resolved(), indent=1),
         "versions.json": json.dumps(versions(), indent=1),
         "facts.json": json.dumps(facts, indent=1),
     }

@@ -53,7 +53,7 @@ def load_settings(name: str, workspace: Workspace) -> StudySettings:
 
 def save_settings(study: optuna.Study, settings: StudySettings) -> None:
     """Keep the resolved settings with the study, so that any machine can go on with it."""
-    study.set_user_attr("study", settings.model_dump(mode="json"))
+    study.set_user_attr("study", settings.resolved())
 
 
 def counts(study: optuna.Study) -> Mapping[str, int]:

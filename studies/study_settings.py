@@ -1,6 +1,6 @@
 """The settings of a study: everything that a study file holds, gathered from its owners."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
@@ -27,6 +27,9 @@ class ResourceSettings(BaseModel):
     workers: PositiveInt | Literal["auto"] = Field(
         "auto", description="trials that run at once; auto: as many as the resources hold"
     )
+    retries: int = Field(
+        2, ge=0, le=10, description="times a trial whose worker process died goes on from its last epoch"
+    )
 
 
 class PromotionSettings(BaseModel):
@@ -52,3 +55,8 @@ class StudySettings(BaseModel):
     search: SearchSettings = Field(SearchSettings(), description="metric, sampler, pruner, audit share and budget")
     resources: ResourceSettings = Field(ResourceSettings(), description="what a trial takes and how many run at once")
     promotion: PromotionSettings = Field(PromotionSettings(), description="the final evaluation on the test split")
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting as JSON values, defaults written out; the space as declared, since its form is its meaning."""
+        space = {path: declared.model_dump(mode="json", exclude_unset=True) for path, declared in self.space.items()}
+        return {**self.model_dump(mode="json"), "space": space}

@@ -1,0 +1,64 @@
+"""The command line: `contourney`, or `python -m studies.cli`."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from studies import cli_files, cli_results, cli_run
+
+app = typer.Typer(
+    name="contourney",
+    help="Hyperparameter-search studies for semantic segmentation: launch, prune, record, report, promote.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(cli_run.launch)
+app.command()(cli_run.resume)
+app.command()(cli_run.extend)
+app.command()(cli_results.status)
+app.command("list")(cli_results.list_)
+app.command()(cli_results.report)
+app.command()(cli_results.promote)
+app.command()(cli_files.validate)
+app.command()(cli_files.recipes)
+app.command()(cli_files.show)
+app.command()(cli_files.schema)
+
+
+def main() -> None:
+    """Run a command; exit 0 done, 1 failed while running, 2 refused input, 130 interrupted."""
+    _quiet_libraries()
+    traceback = bool(os.environ.get("CONTOURNEY_TRACEBACK"))
+    try:
+        app()
+    except ValueError as error:
+        # What the user can mend; a programming error shows itself with its traceback instead.
+        if traceback or not _is_ours(error):
+            raise
+        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _is_ours(error: ValueError) -> bool:
+    """Whether the error is one that this project words for its users, rather than a stray one of a library."""
+    return type(error).__module__.split(".")[0] in ("studies", "search", "trainables", "dashboards")
+
+
+def _quiet_libraries() -> None:
+    # Set before the libraries are imported by the commands: no telemetry, no update check, no chatter.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    if not os.environ.get("CONTOURNEY_TRACEBACK"):
+        warnings.filterwarnings("ignore")
+
+
+if __name__ == "__main__":
+    main()

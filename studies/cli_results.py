@@ -1,0 +1,120 @@
+"""Commands that read a study: status, list, report; and promote, which decides it."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dashboards.report import write_report
+from search.records.study import read_study
+from studies.cli_run import DEFAULT_WORKSPACE, StudyArgument, WorkspaceOption
+from studies.live import show_seconds, show_values
+from studies.promotion import promote as promote_study
+from studies.promotion import promotion_table
+from studies.results import all_status, study_status
+from studies.stored import open_study
+from studies.workspace import Workspace
+
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+FOLLOW_S = 2.0
+
+
+def status(
+    name: StudyArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+    follow: Annotated[bool, typer.Option("--follow", help="print again as it changes, until it has ended")] = False,
+) -> None:
+    """Show trials by state, the best trial and the time left."""
+    place = Workspace.open(workspace)
+    while True:
+        found = study_status(name, place)
+        _show_status(found, as_json)
+        if not follow or not _is_open(found):
+            return
+        while study_status(name, place) == found:
+            time.sleep(FOLLOW_S)
+
+
+def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """List the studies of the workspace."""
+    found = all_status(Workspace.open(workspace))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    if not found:
+        print("no studies yet; contourney recipes lists what can be launched")
+        return
+    table = Table("study", "trials", "best mIoU", "best trial", "driver time", box=None, pad_edge=False)
+    for one in found:
+        best = one["best"]
+        table.add_row(
+            one["name"], _trials(one), f"{best['value']:.4f}" if best else "", str(best["trial"]) if best else "",
+            show_seconds(one["driver_s"]),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def report(
+    name: StudyArgument,
+    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="where to write the page")] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Write one self-contained HTML page that opens offline."""
+    place = Workspace.open(workspace)
+    open_study(name, place)
+    path = output or place.study_folder(name) / "report.html"
+    write_report(read_study(place.storage, name), path)
+    print(path)
+
+
+def promote(
+    name: StudyArgument,
+    trial: Annotated[
+        int | None, typer.Option("--trial", metavar="N", help="number of the trial; the best one if absent")
+    ] = None,
+    again: Annotated[
+        str | None, typer.Option("--again", metavar="WHY", help="reason for another opening of this test split")
+    ] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate the winner once on the test split and register its model."""
+    result = promote_study(name, Workspace.open(workspace), trial=trial, again=again)
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    Console(soft_wrap=True).print(promotion_table(result))
+
+
+def _is_open(found: dict[str, Any]) -> bool:
+    counts, budget = found["counts"], found["budget"]
+    ended = counts["COMPLETE"] + counts["PRUNED"] + counts["FAIL"]
+    return bool(counts["RUNNING"]) and (budget["trials"] is None or ended < budget["trials"])
+
+
+def _trials(found: dict[str, Any]) -> str:
+    counts = ", ".join(f"{count} {state.lower()}" for state, count in found["counts"].items() if count) or "none"
+    total = found["budget"]["trials"]
+    return f"{counts}" + (f" (of {total})" if total is not None else "")
+
+
+def _show_status(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{found['name']}: {_trials(found)}")
+    best = found["best"]
+    if best:
+        print(f"best: {found['metric']} {best['value']:.4f}, trial {best['trial']}, epoch {best['best_epoch']}")
+        print(f"  {show_values(best['params'])}")
+    for one in found["running"]:
+        print(f"running: trial {one['trial']}, epoch {one['epoch'] or 0}  {show_values(one['params'])}")
+    left = f", about {show_seconds(found['left_s'])} left" if found["left_s"] else ""
+    print(f"driver time {show_seconds(found['driver_s'])}{left}; records in {found['storage']}")
+    if found["errors"]:
+        print(f"{len(found['errors'])} failed: contourney status {found['name']} --json shows the tracebacks")

@@ -1,0 +1,132 @@
+"""Commands that run trials: launch, resume, extend."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import optuna
+import typer
+from rich.console import Console
+
+from search.storage import open_storage
+from studies import launch as running
+from studies.cli_files import (
+    DataOption,
+    FileArgument,
+    HoursOption,
+    NameOption,
+    SetOption,
+    TrialsOption,
+    WorkersOption,
+    study_options,
+)
+from studies.live import Progress
+from studies.results import best_trial
+from studies.stored import counts, load_settings, open_study
+from studies.study_file import load_study
+from studies.study_settings import StudySettings
+from studies.workspace import Workspace
+
+StudyArgument = Annotated[str, typer.Argument(metavar="NAME", help="name of a study in the workspace")]
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", metavar="DIR", help="folder of studies, records and cache")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="print only what must be known and the outcome")]
+DEFAULT_WORKSPACE = Path("workspace")
+
+
+def launch(
+    file: FileArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data: DataOption = None,
+    trials: TrialsOption = None,
+    hours: HoursOption = None,
+    workers: WorkersOption = None,
+    name: NameOption = None,
+    set_: SetOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Check a study file or recipe, keep the resolved study, and run it."""
+    settings = load_study(file, set_ or (), study_options(data, trials, hours, workers, name))
+    place = Workspace.open(workspace)
+    _run(settings, place, quiet, lambda watcher: running.launch(settings, place, _address(), watcher))
+
+
+def resume(name: StudyArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, quiet: QuietOption = False) -> None:
+    """Go on with an interrupted study: its open trials first, then the rest of its budget."""
+    place = Workspace.open(workspace)
+    settings = load_settings(name, place)
+    _run(settings, place, quiet, lambda watcher: running.resume(name, place, _address(), watcher))
+
+
+def extend(
+    name: StudyArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    trials: Annotated[int | None, typer.Option("--trials", metavar="N", help="new total of trials", min=1)] = None,
+    hours: Annotated[float | None, typer.Option("--hours", metavar="H", help="new total of driver hours")] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Raise a study's budget to a new total, and go on with it if it is stopped."""
+    place = Workspace.open(workspace)
+    if running.extend(name, place, trials, hours):
+        _console().print(f"asked the driver that is running study {name!r}; it takes up the new budget", markup=False)
+        return
+    resume(name, workspace, quiet)
+
+
+def _run(settings: StudySettings, place: Workspace, quiet: bool, start: Callable[[Progress], running.Outcome]) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    console = _console()
+    progress = Progress(
+        console, settings.name, trials=settings.search.trials, epochs=settings.trial.epochs, quiet=quiet
+    )
+    with progress:
+        outcome = start(progress)
+    _say_outcome(console, settings.name, place, outcome)
+    raise typer.Exit(_exit_code(outcome))
+
+
+def _say_outcome(console: Console, name: str, place: Workspace, outcome: running.Outcome) -> None:
+    study = optuna.load_study(study_name=name, storage=open_storage(place.storage))
+    states = ", ".join(f"{count} {state.lower()}" for state, count in counts(study).items() if count)
+    console.print(f"study {name!r}: {states}", markup=False, highlight=False)
+    best = best_trial(study)
+    if best is not None:
+        console.print(
+            f"best: validation mIoU {best.value:.4f}, trial {best.number}, epoch {best.user_attrs['best_epoch']}",
+            markup=False,
+            highlight=False,
+        )
+    words = _words(name, place)
+    if outcome.hopeless:
+        console.print("every trial failed so far; the last error was:", style="red")
+        console.print((outcome.error or "").strip().splitlines()[-1], markup=False, highlight=False)
+        console.print(f"the whole traceback: contourney status {words} --json", markup=False, highlight=False)
+    elif outcome.interrupted:
+        console.print(f"interrupted; go on with: contourney resume {words}", markup=False, highlight=False)
+    elif outcome.deadline:
+        console.print(
+            f"the hours are over; go on with: contourney extend {words} --hours H", markup=False, highlight=False
+        )
+    else:
+        console.print(f"next: contourney report {words}", markup=False, highlight=False)
+        console.print(f"then: contourney promote {words}", markup=False, highlight=False)
+
+
+def _words(name: str, place: Workspace) -> str:
+    """How this study is named on the command line from here."""
+    shown = name if name.replace("-", "").replace("_", "").isalnum() else repr(name)
+    return shown if place.root == DEFAULT_WORKSPACE.absolute() else f"{shown} --workspace {place.root}"
+
+
+def _exit_code(outcome: running.Outcome) -> int:
+    return 130 if outcome.interrupted else 1 if outcome.hopeless else 0
+
+
+def _address() -> str | None:
+    return os.environ.get("RAY_ADDRESS") or None
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True)

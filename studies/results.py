@@ -1,0 +1,64 @@
+"""What a study has come to: best trial, counts, time left, as data."""
+
+import math
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from studies.stored import counts, load_settings, open_study, study_names
+from studies.workspace import Workspace
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """The COMPLETE trial with the highest value, the first of equals; None where there is none."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return min(complete, key=lambda trial: (-value_of(trial), trial.number), default=None)
+
+
+def study_status(name: str, workspace: Workspace) -> dict[str, Any]:
+    """Counts by state, best trial, budget and an estimate of the time left (seconds; None where unknown)."""
+    study = open_study(name, workspace)
+    settings = load_settings(name, workspace)
+    trials = study.get_trials(deepcopy=False)
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    driver_s = float(study.user_attrs.get("driver_s", 0.0))
+    left = None if settings.search.trials is None else max(0, settings.search.trials - len(ended))
+    return {
+        "name": name,
+        "metric": study.user_attrs["metric"],
+        "counts": dict(counts(study)),
+        "budget": {"trials": settings.search.trials, "hours": settings.search.hours},
+        "driver_s": driver_s,
+        "left_s": None if left is None or not ended or not driver_s else driver_s / len(ended) * left,
+        "best": _describe(best_trial(study)),
+        "running": [_describe(trial) for trial in trials if trial.state is TrialState.RUNNING],
+        "errors": {trial.number: trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs},
+        "storage": workspace.storage_shown,
+        "folder": str(workspace.study_folder(name)),
+    }
+
+
+def all_status(workspace: Workspace) -> list[dict[str, Any]]:
+    """The status of every study that contourney launched in this storage."""
+    names = [name for name in study_names(workspace) if "study" in open_study(name, workspace).user_attrs]
+    return [study_status(name, workspace) for name in names]
+
+
+def _describe(trial: FrozenTrial | None) -> dict[str, Any] | None:
+    if trial is None:
+        return None
+    return {
+        "trial": trial.number,
+        "value": trial.value if trial.value is not None and math.isfinite(trial.value) else None,
+        "epoch": trial.last_step,
+        "best_epoch": trial.user_attrs.get("best_epoch"),
+        "params": trial.params,
+        "mlflow_run_id": trial.user_attrs.get("mlflow_run_id"),
+    }
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """The value of a COMPLETE trial."""
+    assert trial.value is not None
+    return trial.value

@@ -1,0 +1,147 @@
+"""The test vault: a hash-chained ledger of every opening of a test split, kept with the Optuna storage."""
+
+import getpass
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from search.lease import open_lease
+from search.storage import open_storage
+
+# An Optuna study without trials: it is where the storage is, and shared by every study and workspace that use it.
+LEDGER = "contourney-vault"
+
+
+class VaultError(ValueError):
+    """The test split must not be opened as asked, or the ledger has been changed."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One opening of a test split: its number for this split, and its entry in the ledger."""
+
+    number: int
+    entry: Mapping[str, Any]
+
+
+class TestVault:
+    """The ledger of one test split, known by the fingerprint of its images and masks.
+
+    An opening is written before anything is evaluated and its result after; each entry holds the hash of the one
+    before it. The head is mirrored by the caller, so that cutting the ledger short shows too.
+    """
+
+    __test__ = False  # the name is DESIGN's; pytest would take it for a test
+
+    def __init__(self, storage: str, fingerprint: str) -> None:
+        self._storage = storage
+        self._fingerprint = fingerprint
+
+    def open(self, subject: Mapping[str, Any], *, again: str | None) -> Opening:
+        """Write that `subject` (study, trial, weights) is about to be evaluated; returns the opening.
+
+        The first opening is free; a further one needs a reason. An opening that crashed before its result is taken up
+        again by the same subject. Raises VaultError.
+        """
+        with open_lease(self._storage, f"{LEDGER}/{self._fingerprint}"):
+            entries = self.entries()
+            openings = [entry for entry in entries if entry["kind"] == "opening"]
+            results = {entry["opening"] for entry in entries if entry["kind"] == "result"}
+            unfinished = openings[-1] if openings and openings[-1]["opening"] not in results else None
+            if unfinished is not None and unfinished["subject"] == dict(subject):
+                return Opening(unfinished["opening"], unfinished)
+            if openings and not (again or "").strip():
+                raise VaultError(_refusal(entries, openings))
+            number = len(openings) + 1
+            entry = self._append("opening", number, entries, subject=dict(subject), again=again)
+            return Opening(number, entry)
+
+    def record(self, opening: Opening, result: Mapping[str, Any]) -> str:
+        """Write an opening's result; returns the ledger's head, the hash of its last entry."""
+        with open_lease(self._storage, f"{LEDGER}/{self._fingerprint}"):
+            entry = self._append("result", opening.number, self.entries(), result=dict(result))
+        return str(entry["hash"])
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The ledger's entries in order; raises VaultError where the chain is broken."""
+        attributes = self._ledger().user_attrs
+        found = [value for key, value in sorted(attributes.items()) if key.startswith(self._prefix)]
+        previous = ""
+        for index, entry in enumerate(found):
+            if entry["previous"] != previous or entry["hash"] != _hash(entry) or entry["index"] != index:
+                raise VaultError(
+                    f"the ledger of test split {self._fingerprint[:12]} was changed at entry {index}: its hash does not "
+                    "fit; no further opening is possible until it is restored from a backup"
+                )
+            previous = entry["hash"]
+        return found
+
+    def check_head(self, head: str) -> None:
+        """Raise VaultError unless the mirrored `head` is in the ledger: else the ledger has been cut short."""
+        if head not in {entry["hash"] for entry in self.entries()}:
+            raise VaultError(
+                f"the ledger of test split {self._fingerprint[:12]} lacks an entry that a study remembers: it was cut "
+                "short or replaced; restore it from a backup"
+            )
+
+    def _append(self, kind: str, opening: int, entries: list[dict[str, Any]], **content: Any) -> dict[str, Any]:
+        entry = {
+            "index": len(entries),
+            "kind": kind,
+            "opening": opening,
+            "fingerprint": self._fingerprint,
+            "who": f"{_user()}@{socket.gethostname()}",
+            "when_s": round(time.time(), 3),
+            "previous": entries[-1]["hash"] if entries else "",
+            **content,
+        }
+        entry["hash"] = _hash(entry)
+        self._ledger().set_user_attr(f"{self._prefix}{entry['index']:06d}", entry)
+        return entry
+
+    @property
+    def _prefix(self) -> str:
+        return f"entry/{self._fingerprint}/"
+
+    def _ledger(self) -> optuna.Study:
+        return optuna.create_study(
+            study_name=LEDGER, storage=open_storage(self._storage, write=True), load_if_exists=True
+        )
+
+
+def _hash(entry: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in entry.items() if key != "hash"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user id has no name
+        return "unknown"
+
+
+def _refusal(entries: list[dict[str, Any]], openings: list[dict[str, Any]]) -> str:
+    results = {entry["opening"]: entry["result"] for entry in entries if entry["kind"] == "result"}
+    lines = []
+    for entry in openings:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["when_s"]))
+        subject = entry["subject"]
+        result = results.get(entry["opening"])
+        shown = f"mIoU {result['miou']:.4f}" if result else "no result: it did not finish"
+        lines.append(
+            f"  opening {entry['opening']}: {when}, study {subject['study']!r}, trial {subject['trial']}, {shown}"
+        )
+    return "\n".join(
+        [
+            "this test split has been opened; looking again biases what it says:",
+            *lines,
+            'a further opening needs --again "reason", which stays in the ledger and in the report',
+        ]
+    )
