@@ -7,6 +7,8 @@ from typing import Any
 
 Path = tuple[str | int, ...]
 
+MAX_SHOWN = 50
+MAX_LINE = 1500
 _AFTER_ALL_LINES = 1 << 62
 
 
@@ -56,10 +58,17 @@ def render(problems: Sequence[Problem], sources: Sources) -> str:
         # `--set trial.epochs=0` names its key already.
         parts = [place, message] if not key or place.startswith(f"--set {key}=") else [place, key, message]
         lines.append(": ".join(parts))
-    unique = list(dict.fromkeys(lines))
+    unique = list(dict.fromkeys(_one_line(line) for line in lines))
     if len(unique) == 1:
         return unique[0]
-    return "\n  ".join([f"{sources.origin} has {len(unique)} problems:", *unique])
+    rest = [f"and {len(unique) - MAX_SHOWN} more"] if len(unique) > MAX_SHOWN else []
+    return "\n  ".join([f"{sources.origin} has {len(unique)} problems:", *unique[:MAX_SHOWN], *rest])
+
+
+def _one_line(text: str) -> str:
+    """Text that stays one line on any terminal, whatever a hostile file holds."""
+    visible = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return visible if len(visible) <= MAX_LINE else f"{visible[: MAX_LINE - 3]}..."
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -72,8 +81,11 @@ def dotted(path: Iterable[str | int]) -> str:
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name that `name` was probably meant to be."""
-    found = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)
-    return found[0] if found else None
+    names = list(valid)
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    # `halving` for `successive_halving`
+    parts = [other for other in names if len(name) > 3 and name in other]
+    return next(iter(found + parts), None)
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ import inspect
 import itertools
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -64,14 +65,23 @@ def check_algorithms(study: StudySettings) -> Iterator[Problem]:
     """Problems that sampler and pruner themselves have with a study that is sound otherwise."""
     sampler, pruner = study.search.sampler, study.search.pruner
     distributions = study_space(study).distributions
-    try:
-        build_sampler(sampler.name, sampler.arguments, seed=0, asked=0, distributions=distributions)
-    except ValueError as error:
-        yield Problem(("search", "sampler"), str(error).removeprefix("search.sampler: "))
-    try:
-        build_pruner(pruner.name, pruner.arguments, Horizon(study.trial.epochs, study.trial.schedule.warmup_epochs))
-    except ValueError as error:
-        yield Problem(("search", "pruner"), str(error).removeprefix("search.pruner: "))
+    horizon = Horizon(study.trial.epochs, study.trial.schedule.warmup_epochs)
+    builders: tuple[tuple[str, Callable[[], object]], ...] = (
+        (
+            "sampler",
+            lambda: build_sampler(sampler.name, sampler.arguments, seed=0, asked=0, distributions=distributions),
+        ),
+        ("pruner", lambda: build_pruner(pruner.name, pruner.arguments, horizon)),
+    )
+    for kind, build in builders:
+        with warnings.catch_warnings():
+            # What Optuna warns of once here it would repeat all through the search: deprecated or useless arguments.
+            warnings.simplefilter("error", FutureWarning)
+            warnings.simplefilter("error", UserWarning)
+            try:
+                build()
+            except (ValueError, FutureWarning, UserWarning) as error:
+                yield Problem(("search", kind), str(error).removeprefix(f"search.{kind}: "))
 
 
 def check_trials(study: StudySettings) -> Iterator[Problem]:

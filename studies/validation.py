@@ -66,16 +66,19 @@ def unknown_key(path: Path) -> str:
     """The message for a key that does not exist, with the nearest that does."""
     key = str(path[-1])
     valid = list(study_node(path[:-1]).get("properties", {}))
-    hint = did_you_mean(key, valid)
-    if not hint:
-        # The right name in the wrong place, such as `optimizer` beside `trial`.
-        places = [place for place in study_paths() if place.endswith(f".{key}")]
-        hint = f"; did you mean `{places[0]}`?" if places else ""
-        if places and "." in key:
-            hint += " (nested keys, dotted ones are for `space` and --set)"
-    if not hint and (match := nearest(key, (place.rsplit(".", 1)[-1] for place in study_paths()))):
-        hint = f"; did you mean `{next(place for place in study_paths() if place.endswith(f'.{match}'))}`?"
-    return f"unknown key{hint or ';'} accepted: {', '.join(valid)}"
+    return f"unknown key{_key_hint(key, valid) or ';'} accepted: {', '.join(valid)}"
+
+
+def _key_hint(key: str, valid: list[str]) -> str:
+    elsewhere = {place.rsplit(".", 1)[-1]: place for place in reversed(study_paths())}
+    dotted_places = [place for place in study_paths() if f".{place}".endswith(f".{key}")]
+    if "." in key and dotted_places:
+        return f"; did you mean `{dotted_places[0]}`? (write nested keys; dotted ones are for `space` and --set)"
+    if hint := did_you_mean(key, valid):
+        return hint
+    # The right name in the wrong place, such as `optimizer` beside `trial`, or nearly so.
+    match = key if key in elsewhere else nearest(key, elsewhere)
+    return f"; did you mean `{elsewhere[match]}`?" if match else ""
 
 
 def _existing(location: tuple[int | str, ...], data: Any) -> Path:

@@ -113,8 +113,9 @@ class _Builder:
             key = self._value(key_node, (*path, "?")) if isinstance(key_node, ScalarNode) else None
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
-                written = key_node.value if isinstance(key_node, ScalarNode) else "a list or mapping"
-                self._problem(path, key_node, f"expected text as a key, got {written or 'nothing'}")
+                if not isinstance(key_node, ScalarNode) or _tag(key_node) not in ("str", "timestamp"):
+                    written = key_node.value if isinstance(key_node, ScalarNode) else "a list or mapping"
+                    self._problem(path, key_node, f"expected text as a key, got {written or 'nothing'}")
                 continue
             if key in first:
                 self._problem((*path, key), key_node, f"given twice, first in line {first[key]}; keep one of them")
@@ -122,6 +123,12 @@ class _Builder:
             first[key] = line
             self.source.lines[(*path, key)] = line
             yield key, self._value(value_node, (*path, key))
+
+    def _text(self, node: ScalarNode, path: Path) -> str | None:
+        text = _joined(str(node.value))
+        if text is None:
+            self._problem(path, node, "text with a character that cannot be stored (NUL or a lone surrogate)")
+        return text
 
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
         tag = _tag(node)
@@ -132,13 +139,9 @@ class _Builder:
             return None
         # A date is no value of any setting; as text it can at least be a name.
         if tag in ("str", "timestamp"):
-            value: Any = str(node.value)
-            if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
-                self._problem(path, node, "text with a character that cannot be stored (NUL or a lone surrogate)")
-                return None
-            return value
+            return self._text(node, path)
         try:
-            value = self.constructor.construct_object(node)
+            value: Any = self.constructor.construct_object(node)
         except (YAMLError, ValueError, LookupError):
             self._problem(path, node, f"'{node.value[:40]}' is no {tag}")
             return None
@@ -148,8 +151,16 @@ class _Builder:
         if isinstance(value, int) and not -_INT64 <= value < _INT64:
             self._problem(path, node, "expected an integer of at most 64 bits")
             return None
-        # ruamel's own number classes keep how a number was written; plain ones do.
-        return value if value is None or isinstance(value, bool) else int(value) if tag == "int" else float(value)
+        return value
+
+
+def _joined(text: str) -> str | None:
+    """The text with JSON's pairs of surrogates joined; None if one stands alone or a NUL is in it."""
+    try:
+        joined = text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in joined else joined
 
 
 def _tag(node: Node) -> str:
