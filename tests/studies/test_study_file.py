@@ -414,8 +414,8 @@ FUZZ = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCh
 KEYS = st.sampled_from(
     [
         "trial", "space", "search", "resources", "promotion", "name", "optimizer", "optimizer.lr", "lr", "model",
-        "data", "model.unfreeze", "size", "drop", "low", "high", "log", "step", "choices", "when", "trials", "hours", "sampler",
-        "pruner", "audit", "epochs", "augment", "augment.set", "augment.strength", "weights",
+        "data", "model.unfreeze", "size", "drop", "low", "high", "log", "step", "choices", "when", "trials", "hours",
+        "sampler", "pruner", "audit", "epochs", "augment", "augment.set", "augment.strength", "weights",
     ]
 )  # fmt: skip
 SCALARS = (
