@@ -1,0 +1,49 @@
+"""Checks of a trial's settings that read no data, so that a study is refused before anything is made."""
+
+from collections.abc import Iterator
+
+from trainables.losses.criterion import TERMS
+from trainables.models.build import check_model
+from trainables.models.errors import ModelError
+from trainables.models.table import MODELS
+from trainables.settings import TrialSettings
+from trainables.trial_run import EntryError, load_entry
+
+DEFAULT_ENTRY = str(TrialSettings.model_fields["entry"].default)
+
+
+class SettingsError(ValueError):
+    """Settings that are valid one by one but cannot work together; one finding a line, each with its dotted path."""
+
+
+def check_settings(settings: TrialSettings) -> None:
+    """Raise SettingsError, with all findings, for settings that no data can make work."""
+    if findings := list(_findings(settings)):
+        raise SettingsError("\n".join(findings))
+
+
+def _findings(settings: TrialSettings) -> Iterator[str]:
+    try:
+        load_entry(settings.entry)
+    except EntryError as error:
+        yield str(error)
+    # A user's own class may read the settings below in its own way.
+    if settings.entry != DEFAULT_ENTRY:
+        return
+    try:
+        check_model(settings.model)
+    except ModelError as error:
+        yield str(error)
+    smallest = MODELS[settings.model.name].smallest_batch
+    if settings.batch_size < smallest:
+        yield (
+            f"batch_size: got {settings.batch_size}, but {settings.model.name} pools to one pixel before a BatchNorm "
+            f"and needs at least {smallest} images"
+        )
+    if settings.schedule.warmup_epochs >= settings.epochs:
+        yield (
+            f"schedule.warmup_epochs: got {settings.schedule.warmup_epochs:g}, expected less than epochs "
+            f"({settings.epochs})"
+        )
+    if not any(getattr(settings.loss.terms, name).weight for name in TERMS):
+        yield "loss.terms: every weight is 0; give at least one term a weight above 0"

@@ -1,0 +1,53 @@
+"""A forward pass over images as they are stored, the same in training, validation and final evaluation."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from trainables.data.batches import to_tensor
+from trainables.device import Precision, autocast, choose_memory_format, choose_precision
+from trainables.settings import TrialSettings
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A model with everything that decides its logits to the last bit."""
+
+    model: nn.Module
+    device: torch.device
+    precision: Precision
+    memory_format: torch.memory_format
+    normalize: Literal["none", "imagenet"]
+
+    def logits(self, images_BHWC: NDArray[np.uint8]) -> torch.Tensor:
+        """Logits [B, K, H, W] of uint8 images, of the precision the model computes in."""
+        images_BCHW = to_tensor(images_BHWC, self.device, self.normalize).contiguous(memory_format=self.memory_format)
+        with autocast(self.device, self.precision):
+            logits_BKHW: torch.Tensor = self.model(images_BCHW)
+        return logits_BKHW
+
+
+def place(model: nn.Module, settings: TrialSettings, device: torch.device) -> Inference:
+    """Move a model to the device, in the memory format and precision that suit it."""
+    memory_format = choose_memory_format(device)
+    return Inference(
+        model=model.to(device=device, memory_format=memory_format),  # type: ignore[call-overload]  # torch's stubs lack it
+        device=device,
+        precision=choose_precision(settings.precision, device),
+        memory_format=memory_format,
+        normalize=settings.data.normalize,
+    )
+
+
+def resize_logits(logits_BKHW: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """fp32 logits, contiguous, resized bilinearly to the mask's own size (height, width)."""
+    # Reductions over classes are several times faster with the classes' planes apart.
+    logits_BKHW = logits_BKHW.float().contiguous()
+    if logits_BKHW.shape[-2:] == size:
+        return logits_BKHW
+    return functional.interpolate(logits_BKHW, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,53 @@
+"""A segmentation model as the training sees it: images of any size, some parts frozen."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainables.models.parts import parts_of, trained_parts
+
+
+class SegmentationNet(nn.Module):
+    """Wraps a net with `encoder`, `decoder` and `segmentation_head`.
+
+    Sides that are no multiple of the stride (or below `min_side`) are padded at the bottom and right by repeating the
+    border, and the logits cropped. Frozen parts stay in eval mode whatever `train` says: their BatchNorm statistics
+    do not move and their dropout is off.
+    """
+
+    def __init__(self, net: nn.Module, features: Sequence[str], stride: int, min_side: int = 1) -> None:
+        super().__init__()
+        self.net = net
+        self.parts = parts_of(net, features)
+        self.unfrozen = trained_parts(self.parts, "all")
+        self._stride = stride
+        self._min_side = min_side
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """Logits [B, K, H, W] of images of the same H and W."""
+        height, width = images_BCHW.shape[-2:]
+        below, right = self._missing(height), self._missing(width)
+        if below or right:
+            images_BCHW = functional.pad(images_BCHW, (0, right, 0, below), mode="replicate")
+        logits_BKHW: torch.Tensor = self.net(images_BCHW)
+        return logits_BKHW[..., :height, :width]
+
+    def unfreeze(self, depth: str) -> None:
+        """Let the parts of an unfreeze depth train and freeze all others; raises ModelError for a missing depth."""
+        self.unfrozen = trained_parts(self.parts, depth)
+        for name, module in self.net.named_modules():
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(self.parts[name] in self.unfrozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "SegmentationNet":
+        """Training mode for the parts that train, eval mode for all others."""
+        super().train(mode)
+        for name, module in self.net.named_modules():
+            module.training = mode and self.parts[name] in self.unfrozen
+        return self
+
+    def _missing(self, side: int) -> int:
+        return -(-max(side, self._min_side) // self._stride) * self._stride - side

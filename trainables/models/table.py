@@ -1,0 +1,93 @@
+"""Models by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import segmentation_models_pytorch as smp
+
+from trainables.models.errors import ModelError
+from trainables.models.segmentation_net import SegmentationNet
+from trainables.models.settings import ModelSettings
+from trainables.models.unet import UNet
+
+DOWNLOAD = "download"
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """How a model is built from settings, image channels and classes, and what it asks for."""
+
+    build: Callable[[ModelSettings, int, int], SegmentationNet]
+    smallest_batch: int = 1
+    over_timm: bool = True
+
+
+def _unet(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+    net = UNet(channels, classes, settings.width, settings.depth)
+    levels = [f"encoder.{level}" for level in range(settings.depth + 1)]
+    return SegmentationNet(net, levels, stride=2**settings.depth)
+
+
+def _over_timm(
+    decoder: Callable[..., Any], smallest_batch: int = 1, min_side: int = 1, **arguments: object
+) -> ModelRow:
+    """A decoder of segmentation_models.pytorch with its own defaults over a timm encoder."""
+
+    def build(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+        try:
+            net = decoder(
+                encoder_name=f"tu-{settings.encoder}",
+                encoder_weights=True if settings.weights == DOWNLOAD else None,
+                in_channels=channels,
+                classes=classes,
+                **arguments,
+            )
+        # smp and timm refuse an encoder in any of these ways.
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"model.encoder: {settings.name} cannot be built over timm's {settings.encoder}"
+                f"{f' ({error})' if str(error) else ''}; choose another encoder or model.name"
+            ) from error
+        return SegmentationNet(net, _feature_modules(net), stride=net.encoder.output_stride, min_side=min_side)
+
+    return ModelRow(build, smallest_batch)
+
+
+# smallest_batch: BatchNorm after pooling to one pixel needs two images.
+# min_side: PAN's attention halves the features at stride 16 three times more.
+MODELS: Mapping[str, ModelRow] = {
+    "unet": ModelRow(_unet, over_timm=False),
+    "smp_unet": _over_timm(smp.Unet),
+    "unet++": _over_timm(smp.UnetPlusPlus),
+    "fpn": _over_timm(smp.FPN),
+    "pspnet": _over_timm(smp.PSPNet),
+    "deeplabv3": _over_timm(smp.DeepLabV3, smallest_batch=2),
+    "deeplabv3plus": _over_timm(smp.DeepLabV3Plus, smallest_batch=2),
+    "linknet": _over_timm(smp.Linknet),
+    "manet": _over_timm(smp.MAnet),
+    "pan": _over_timm(smp.PAN, smallest_batch=2, min_side=128),
+    "segformer": _over_timm(smp.Segformer),
+}
+
+
+def build_net(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+    """The model with random weights (or timm's, where they are to be downloaded), nothing frozen.
+
+    Raises ModelError if the encoder does not fit.
+    """
+    return MODELS[settings.name].build(settings, channels, classes)
+
+
+def _feature_modules(net: Any) -> list[str]:
+    """Names, in the net, of the modules that give the feature levels of its timm encoder.
+
+    timm flattens some encoders (`stages.0` becomes `stages_0`) and wraps others in one more `model`.
+    """
+    names = {name for name, _ in net.named_modules()}
+    found = []
+    for level in net.encoder.model.feature_info.module_name():
+        candidates = (level, level.replace(".", "_"), f"model.{level}")
+        present = (f"encoder.model.{name}" for name in candidates if f"encoder.model.{name}" in names)
+        found.append(next(present, f"encoder.model.{level}"))
+    return found

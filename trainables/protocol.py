@@ -1,0 +1,81 @@
+"""The protocol between a trial and what it trains; a user's own class can stand behind it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainables.settings import TrialSettings
+
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a trial may write, where prepared data lie, and what it computes on."""
+
+    folder: Path
+    cache: Path
+    device: torch.device
+    threads: int
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A few validation images uint8 [H, W, C], their masks and predictions uint8 at the masks' own sizes [H0, W0]."""
+
+    names: tuple[str, ...]
+    images: tuple[NDArray[np.uint8], ...]
+    truths: tuple[NDArray[np.uint8], ...]
+    predictions: tuple[NDArray[np.uint8], ...]
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch gave: validation counts int64 [K, K] (rows target) and figures by their recorded names.
+
+    `metrics` must hold `train/loss` and `val/loss`, whose NaN or infinity ends the trial as diverged.
+    """
+
+    confusion_KK: NDArray[np.int64]
+    metrics: Mapping[str, float]
+    pictures: Pictures | None = None
+
+
+class Trainable(Protocol):
+    """One configuration that is trained and measured an epoch at a time.
+
+    `run_epoch` must be a function of the state and the epoch's number alone, so that an epoch can be run again after a
+    crash. States hold tensors, numbers, text, lists and dicts only: they are read with weights_only=True.
+    """
+
+    class_names: tuple[str, ...]
+    applied: Mapping[str, Any]
+
+    def setup(self, settings: TrialSettings, context: Context) -> None:
+        """Build everything; sets `class_names` and `applied` (JSON values, `trainable_parameters` among them)."""
+        ...
+
+    def run_epoch(self, epoch: int) -> EpochResult:
+        """Train and validate epoch 1, 2, …"""
+        ...
+
+    def state(self) -> State:
+        """Everything that the next epoch depends on."""
+        ...
+
+    def load_state(self, state: State) -> None:
+        """Go on from what `state` gave."""
+        ...
+
+    def model_state(self) -> State:
+        """The weights alone, as kept of the best epoch."""
+        ...
+
+    def reset(self) -> None:
+        """Let go of everything that `setup` built."""
+        ...

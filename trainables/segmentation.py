@@ -1,0 +1,121 @@
+"""The trainable of a segmentation trial."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from trainables.applied import prove_applied
+from trainables.data.augment import build_pipeline
+from trainables.data.batches import TrainBatches
+from trainables.data.dataset import prepare
+from trainables.data.split_data import SplitData
+from trainables.data.splits import Split
+from trainables.inference import place
+from trainables.losses.class_weights import class_weights
+from trainables.losses.criterion import Criterion
+from trainables.metrics import MetricError, class_ids, miou_of
+from trainables.models.build import build_model
+from trainables.optimizers import build_optimizer
+from trainables.pictures import shown_indices, take_pictures
+from trainables.protocol import Context, EpochResult, State
+from trainables.schedules import Schedule
+from trainables.seeding import derive, seed_everything
+from trainables.settings import TrialSettings
+from trainables.train_pass import train_epoch
+from trainables.validation import validate
+
+
+class SegmentationTrainable:
+    """A model, its data and all that trains it."""
+
+    class_names: tuple[str, ...]
+    applied: Mapping[str, Any]
+
+    def setup(self, settings: TrialSettings, context: Context) -> None:
+        """Prepare train and validation data, build the model and prove the settings applied.
+
+        Raises the ValueErrors of data, model, loss and metric, and RuntimeError if the settings are not in force.
+        """
+        train = prepare(settings.data, Split.TRAIN, context.cache)
+        validation = prepare(settings.data, Split.VALIDATION, context.cache)
+        self.build(settings, context, train, validation)
+
+    def build(self, settings: TrialSettings, context: Context, train: SplitData, validation: SplitData) -> None:
+        """The part of `setup` after the data."""
+        self.class_names = train.class_names
+        self._settings = settings
+        self._validation_data = validation
+        self._ignore_target = class_ids(settings.metric.ignore_target, self.class_names, "metric.ignore_target")
+        self._exclude = class_ids(settings.metric.exclude, self.class_names, "metric.exclude")
+        uncounted = {*self._ignore_target, *self._exclude}
+        if not any(pixels for k, pixels in enumerate(validation.pixels_K) if k not in uncounted):
+            raise MetricError(
+                "the validation split has no pixel that counts in mIoU; shorten metric.exclude or metric.ignore_target"
+            )
+        channels, size = train.images_NHWC.shape[-1], train.images_NHWC.shape[1:3]
+        seed_everything(derive(settings.seed, "weights"))
+        net = build_model(settings.model, channels, len(self.class_names))
+        self._inference = place(net, settings, context.device)
+        weights_K = class_weights(settings.loss.class_weights, train.pixels_K, train.images_K, self.class_names)
+        tensor_K = None if weights_K is None else torch.tensor(weights_K, dtype=torch.float32, device=context.device)
+        self._criterion = Criterion(settings.loss, tensor_K)
+        self._optimizer = build_optimizer(net, settings.optimizer)
+        pipeline = build_pipeline(settings.augment, (size[0], size[1]))
+        self._batches = TrainBatches(train, settings.batch_size, pipeline, settings.seed, context.threads)
+        self._schedule = Schedule(self._optimizer, settings.schedule, settings.epochs, len(self._batches))
+        self._net = net
+        self.applied = prove_applied(
+            settings, net, self._optimizer, self._schedule, self._criterion, pipeline, self._inference
+        )
+
+    def run_epoch(self, epoch: int) -> EpochResult:
+        """Train epoch 1, 2, … and validate it."""
+        seed_everything(derive(self._settings.seed, "epoch", epoch))
+        train_loss = train_epoch(
+            self._inference,
+            self._criterion,
+            self._optimizer,
+            self._schedule,
+            self._batches.epoch(epoch),
+            first_step=(epoch - 1) * len(self._batches),
+        )
+        validation = validate(
+            self._inference,
+            self._criterion,
+            self._validation_data,
+            self._settings.batch_size,
+            ignore_target=self._ignore_target,
+            pictures=shown_indices(self._validation_data),
+        )
+        metrics = {
+            "val/loss": validation.loss,
+            "val/ce": validation.ce,
+            "train/loss": train_loss,
+            "lr": float(self._optimizer.param_groups[0]["lr"]),
+        }
+        self._schedule.after_epoch(validation.loss, miou_of(validation.counts_KK, self._exclude))
+        pictures = take_pictures(self._validation_data, validation.predictions)
+        return EpochResult(validation.counts_KK, metrics, pictures)
+
+    def state(self) -> State:
+        """Weights, optimizer and schedule; random numbers follow from the seed and the epoch."""
+        return {
+            "model": self.model_state(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from a state."""
+        self._net.net.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+
+    def model_state(self) -> State:
+        """The weights under the names of the plain network, without this project's wrapper."""
+        return self._net.net.state_dict()
+
+    def reset(self) -> None:
+        """Let go of model, optimizer and data."""
+        self.__dict__.clear()

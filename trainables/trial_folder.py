@@ -1,0 +1,104 @@
+"""The files of a trial: epochs.jsonl, best.pt, last.pt, applied.json, pictures.npz."""
+
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.protocol import Pictures
+
+Row = dict[str, Any]
+
+
+class TrialFolder:
+    """Appends rows durably and replaces other files atomically: a crash leaves the old content or the new."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._epochs = path / "epochs.jsonl"
+
+    def rows(self) -> list[Row]:
+        """All rows; a last line that was cut short by a crash is no row."""
+        return [json.loads(line) for line in self._lines()]
+
+    def append_row(self, row: Row) -> Row:
+        """Add a row on disk before returning it as it will be read; NaN and infinity become null."""
+        line = json.dumps(_strict(row), allow_nan=False)
+        with self._epochs.open("ab") as file:
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        result: Row = json.loads(line)
+        return result
+
+    def cut_rows(self, count: int) -> None:
+        """Keep the first `count` rows, dropping also a line cut short."""
+        if not self._epochs.exists():
+            return
+        with self._epochs.open("r+b") as file:
+            file.truncate(sum(len(line) for line in self._lines()[:count]))
+            os.fsync(file.fileno())
+
+    def save(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a checkpoint with torch.save."""
+        buffer = io.BytesIO()
+        torch.save(dict(content), buffer)
+        self._replace(name, buffer.getbuffer())
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """Read a checkpoint onto the CPU, None where there is none."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return content
+
+    def save_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write strict JSON."""
+        self._replace(name, (json.dumps(_strict(dict(content)), allow_nan=False, indent=1) + "\n").encode())
+
+    def save_pictures(self, pictures: Pictures) -> None:
+        """Write pictures.npz, which needs no pickle to be read."""
+        arrays: dict[str, np.ndarray] = {"names": np.array(pictures.names, dtype=np.str_)}
+        columns = {"image": pictures.images, "truth": pictures.truths, "prediction": pictures.predictions}
+        arrays |= {f"{key}_{i}": array for key, column in columns.items() for i, array in enumerate(column)}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        self._replace("pictures.npz", buffer.getbuffer())
+
+    def _lines(self) -> list[bytes]:
+        """Whole lines with their ends."""
+        content = self._epochs.read_bytes() if self._epochs.exists() else b""
+        return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+
+    def _replace(self, name: str, content: bytes | memoryview) -> None:
+        temporary = self.path / f".{name}.{os.getpid()}"
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / name)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _strict(value: Any) -> Any:
+    """The value with None for every number that JSON does not have."""
+    match value:
+        case dict():
+            return {key: _strict(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_strict(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value

@@ -1,0 +1,183 @@
+"""One trial in its folder, an epoch at a time; it can be left at any moment and goes on the same."""
+
+import gc
+import importlib
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.device import choose_device, out_of_memory_told, release_memory, set_threads
+from trainables.early_stop import should_stop
+from trainables.metrics import class_ids, iou_K, miou_of, pixel_accuracy
+from trainables.protocol import Context, EpochResult, Trainable
+from trainables.seeding import seed_everything
+from trainables.settings import TrialSettings
+from trainables.trial_folder import Row, TrialFolder
+
+
+class End(StrEnum):
+    """Why a trial ended by itself."""
+
+    DIVERGED = "diverged"
+    FINISHED = "finished"
+    EARLY_STOPPED = "early_stopped"
+
+
+class EntryError(ValueError):
+    """`trial.entry` names nothing that can be trained."""
+
+
+def load_entry(entry: str) -> type[Trainable]:
+    """The class that `module:Class` names; raises EntryError."""
+    module_name, separator, class_name = entry.partition(":")
+    if not separator:
+        raise EntryError(f"entry: got {entry!r}, expected module:Class, such as my_package.training:MyTrainable")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise EntryError(f"entry: {entry!r} cannot be imported ({error}); is its package installed?") from error
+    if not isinstance(found, type) or not hasattr(found, "run_epoch"):
+        raise EntryError(f"entry: {entry!r} is no class with the methods of trainables.protocol.Trainable")
+    return found
+
+
+class TrialRun:
+    """One trial: rows in epochs.jsonl, weights in best.pt, everything to go on in last.pt, settings in force in
+    applied.json, pictures.npz.
+
+    A new object on the same folder goes on after the rows that last.pt knows; a row beyond them is run again, with the
+    same result. `have` is the number of rows the caller has seen. `threads` and `device` default to what torch is set
+    to and to the first CUDA device or the CPU.
+    """
+
+    def __init__(
+        self,
+        settings: TrialSettings,
+        folder: Path,
+        cache: Path,
+        have: int = 0,
+        *,
+        threads: int | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self._settings = settings
+        self._folder = TrialFolder(folder)
+        self._device = device or choose_device()
+        set_threads(threads or torch.get_num_threads())
+        seed_everything(settings.seed)
+        self._trainable: Trainable = load_entry(settings.entry)()
+        context = Context(folder=folder, cache=cache, device=self._device, threads=torch.get_num_threads())
+        with out_of_memory_told():
+            self._trainable.setup(settings, context)
+            self._take_up()
+        names = self._trainable.class_names
+        self._exclude = class_ids(settings.metric.exclude, names, "metric.exclude")
+        self._shown = min(have, len(self._rows))
+        self._folder.save_json("applied.json", self._trainable.applied)
+
+    @property
+    def applied(self) -> dict[str, Any]:
+        """What the trial really uses, as in applied.json."""
+        return dict(self._trainable.applied)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows so far."""
+        return tuple(self._rows)
+
+    def next_row(self) -> Row:
+        """The next row that the caller has not seen, training an epoch if there is none.
+
+        After the end it is the last row again. Raises torch.OutOfMemoryError, on the CPU too.
+        """
+        if self._shown == len(self._rows) and not self._ended:
+            with out_of_memory_told():
+                self._run_epoch()
+        self._shown = min(self._shown + 1, len(self._rows))
+        return self._rows[self._shown - 1]
+
+    def reset(self) -> None:
+        """Let go of the trial, of the device's memory and of the state of random generators; the object is spent."""
+        self._trainable.reset()
+        del self._trainable
+        gc.collect()
+        release_memory(self._device)
+        seed_everything(0)
+
+    @property
+    def _ended(self) -> bool:
+        return bool(self._rows) and self._rows[-1]["end"] is not None
+
+    def _take_up(self) -> None:
+        """Go on from last.pt, or start anew without it."""
+        last = self._folder.load("last.pt") or {"rows": 0, "best_value": -math.inf, "best_epoch": 0}
+        self._folder.cut_rows(last["rows"])
+        self._rows = self._folder.rows()
+        self._best_value: float = last["best_value"]
+        self._best_epoch: int = last["best_epoch"]
+        if "state" in last:
+            self._trainable.load_state(last["state"])
+
+    def _run_epoch(self) -> None:
+        started_s, clock = time.time(), time.perf_counter()
+        epoch = len(self._rows) + 1
+        result = self._trainable.run_epoch(epoch)
+        value = miou_of(result.confusion_KK, self._exclude)
+        metrics = {**result.metrics, "val/miou": value, "val/pixel_accuracy": pixel_accuracy(result.confusion_KK)}
+        row = {
+            "epoch": epoch,
+            "value": value,
+            "metrics": metrics,
+            "arrays": {"val/iou": iou_K(result.confusion_KK).tolist()},
+            "started_s": started_s,
+            "ended_s": time.time(),
+            "device_s": time.perf_counter() - clock,
+            "worker": f"{socket.gethostname()}:{os.getpid()}",
+            "end": self._end(epoch, metrics),
+        }
+        # This order is what a restart relies on: the row, then best, then last, which says how many rows count.
+        self._rows.append(self._folder.append_row(row))
+        if value > self._best_value:
+            self._best_value, self._best_epoch = value, epoch
+            self._keep_best(result)
+        self._folder.save(
+            "last.pt",
+            {
+                "state": self._trainable.state(),
+                "rows": epoch,
+                "best_value": self._best_value,
+                "best_epoch": self._best_epoch,
+            },
+        )
+
+    def _end(self, epoch: int, metrics: Mapping[str, float]) -> End | None:
+        if not (math.isfinite(metrics["train/loss"]) and math.isfinite(metrics["val/loss"])):
+            return End.DIVERGED
+        if epoch >= self._settings.epochs:
+            return End.FINISHED
+        figures = [row["metrics"] for row in self._rows] + [metrics]
+        mious, losses = ([figure[name] for figure in figures] for name in ("val/miou", "val/loss"))
+        return End.EARLY_STOPPED if should_stop(self._settings.early_stop, mious, losses) else None
+
+    def _keep_best(self, result: EpochResult) -> None:
+        self._folder.save(
+            "best.pt",
+            {
+                "model": self._trainable.model_state(),
+                "epoch": self._best_epoch,
+                "value": self._best_value,
+                "settings": self._settings.model_dump_json(),
+                "applied": json.dumps(self._trainable.applied),
+                "class_names": list(self._trainable.class_names),
+            },
+        )
+        if result.pictures is not None:
+            self._folder.save_pictures(result.pictures)
