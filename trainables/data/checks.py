@@ -66,3 +66,20 @@ def checked_mask(sample: Sample, mask_HW: np.ndarray, classes: int, ignored: fro
             f"({classes} classes) and {skipped} (ignored); set data.classes or data.ignore_index"
         )
     return np.where(np.isin(mask_HW, sorted(ignored)), IGNORE, mask_HW).astype(np.uint8)
+
+
+def read_pair(
+    dataset: Dataset, sample: Sample, classes: int, ignored: frozenset[int]
+) -> tuple[tuple[np.ndarray, np.ndarray] | None, list[str]]:
+    """Image [H, W, C] and checked mask [H, W], or None and what is wrong with either."""
+    image = mask = None
+    findings = []
+    try:
+        image = dataset.image(sample)
+    except DataError as error:
+        findings.append(str(error))
+    try:
+        mask = checked_mask(sample, dataset.mask(sample), classes, ignored)
+    except DataError as error:
+        findings.append(str(error))
+    return (None if image is None or mask is None else (image, mask)), findings

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from trainables.data.cache import require_disk
-from trainables.data.checks import Size, checked_mask, read_headers
+from trainables.data.checks import Size, read_headers, read_pair
 from trainables.data.errors import DataError, raise_findings
 from trainables.data.formats.protocol import Dataset
 from trainables.data.splits import IGNORE, Sample
@@ -80,22 +80,19 @@ def write_split(dataset: Dataset, samples: Sequence[Sample], layout: Layout, fol
     own_shapes = [layout.eval_size] * len(samples) if layout.eval_size else list(headers.sizes)
     own_differs = any(shape != size for shape in own_shapes)
     own_bytes = sum(height * width for height, width in own_shapes) if own_differs else 0
-    require_disk(folder, len(samples) * size[0] * size[1] * (headers.channels + 1) + own_bytes)
+    require_disk(folder.parent, len(samples) * size[0] * size[1] * (headers.channels + 1) + own_bytes)
     pixels_K, images_K = np.zeros((2, layout.classes), dtype=np.int64)
     with ExitStack() as files:
         images, masks, own = (
             files.enter_context((folder / name).open("wb")) for name in ("images.bin", "masks.bin", "own.bin")
         )
         for sample in samples:
-            try:
-                image = dataset.image(sample)
-                mask = checked_mask(sample, dataset.mask(sample), layout.classes, layout.ignored)
-            except DataError as error:
-                if str(error) not in findings:
-                    findings.append(str(error))
+            pair, flaws = read_pair(dataset, sample, layout.classes, layout.ignored)
+            findings += [flaw for flaw in flaws if flaw not in findings]
             # After a finding nothing is kept, but the other pairs are still checked.
-            if findings:
+            if findings or pair is None:
                 continue
+            image, mask = pair
             if image.shape[2] < headers.channels:
                 image = np.repeat(image, headers.channels, axis=2)
             own_mask = resize_mask(mask, layout.eval_size) if layout.eval_size else mask

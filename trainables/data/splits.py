@@ -105,7 +105,7 @@ def block_split(samples: Sequence[Sample], shares: Shares, gap: int) -> Parts:
         frames = sorted(sequence, key=lambda item: item[0])
         cuts = [round(len(frames) * sum(shares[:n])) for n in range(len(shares) + 1)]
         limit = frames[-1][0]
-        for split, start, stop in reversed(list(zip(Split, cuts, cuts[1:], strict=False))):
+        for split, start, stop in reversed(list(zip(Split, cuts[:-1], cuts[1:], strict=True))):
             kept = [(frame, sample) for frame, sample in frames[start:stop] if frame <= limit]
             owner.update({sample.name: split for _, sample in kept})
             # An empty block leaves the limit where it is, so that its two neighbours are apart as well.

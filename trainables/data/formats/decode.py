@@ -1,5 +1,6 @@
 """Decode images and masks from files; whatever is wrong with a file is said with its name."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +21,11 @@ LABEL_MODES = {"1", "L", "P", "I", "I;16", "I;16B"}
 def opened(path: Path) -> Iterator[Image.Image]:
     """The image file, its pixels not yet decoded; a DataError that names the file if opening or decoding fails."""
     try:
-        with Image.open(path) as picture:
-            yield picture
+        with warnings.catch_warnings():
+            # Pillow also warns of damaged metadata, which harms no pixel; damaged pixels are errors.
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+            with Image.open(path) as picture:
+                yield picture
     except DataError:
         raise
     except DAMAGE as error:
