@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Choice = bool | int | float | str | None
 Number = int | float
 
+# Beyond this a step is a slip, and Optuna's own decimal arithmetic ends at 28 digits.
+MAX_STEPS = 1_000_000
+
 
 class SpaceError(ValueError):
     """A declared space that cannot be searched; `path` names the parameter and `key` the part of its declaration."""
@@ -105,6 +108,8 @@ def _check_step(path: str, low: Number, high: Number, step: Number) -> None:
     # Decimal of the written digits: 0.3 / 0.1 is not 3 in binary.
     first, last, width = Decimal(str(low)), Decimal(str(high)), Decimal(str(step))
     count = (last - first) / width
+    if count > MAX_STEPS:
+        raise SpaceError(path, f"steps of {step} from {low} to {high} are more than {MAX_STEPS} values", "step")
     if count != count.to_integral_value():
         reached = first + width * (count // 1)
         raise SpaceError(path, f"steps of {step} from {low} end at {reached}, not at high {high}", "step")

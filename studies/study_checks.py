@@ -3,7 +3,6 @@
 import inspect
 import itertools
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,8 +14,8 @@ from search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from search.search_settings import AlgorithmSettings
 from search.space import Parameter, Space
 from search.space_settings import Choice
-from studies.problems import Path, Problem, did_you_mean, shown
-from studies.setting_paths import trial_leaves
+from studies.problems import Problem, did_you_mean, shown
+from studies.setting_paths import study_paths
 from studies.space_checks import study_space
 from studies.study_settings import StudySettings
 from trainables.settings import TrialSettings
@@ -103,16 +102,14 @@ def check_trials(study: StudySettings) -> Iterator[Problem]:
         try:
             check_settings(settings)
         except ValueError as error:
-            message = str(error)
-            if message not in found:
-                found.add(message)
-                place = _blamed(message, chosen)
-                named = ".".join(map(str, place[1:]))
-                yield Problem(place, message.removeprefix("trial.").removeprefix(f"{named}: "))
+            for finding in str(error).splitlines():
+                if finding not in found:
+                    found.add(finding)
+                    yield _blame(finding, chosen)
 
 
 def _points(space: Space, fixed: Mapping[str, Any]) -> Iterator[dict[str, Choice]]:
-    """Points of the space that together have every choice, and every combination of choices of the model."""
+    """Points of the space that together have every choice and end of a range, and all combinations for the model."""
     by_path = {parameter.path: parameter for parameter in space}
     start = {path: _first(parameter) for path, parameter in by_path.items()}
     choices = {
@@ -124,6 +121,11 @@ def _points(space: Space, fixed: Mapping[str, Any]) -> Iterator[dict[str, Choice
     product = itertools.product(*(choices[path] for path in model))
     picks = [dict(zip(model, values, strict=True)) for values in itertools.islice(product, MAX_COMBINATIONS)]
     picks += [{path: choice} for path in choices if path not in model for choice in choices[path]]
+    picks += [
+        {path: parameter.distribution.low}
+        for path, parameter in by_path.items()
+        if isinstance(parameter.distribution, IntDistribution | FloatDistribution)
+    ]
     seen = []
     for pick in picks:
         wanted = {**_enabling(pick, by_path), **pick}
@@ -138,7 +140,8 @@ def _first(parameter: Parameter) -> Choice:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[0]
     assert isinstance(distribution, IntDistribution | FloatDistribution)  # the only kinds of a space
-    return distribution.low
+    # Not `low`: a range of weights may well begin at 0, but hardly any trial would have 0 for all of them.
+    return distribution.high
 
 
 def _enabling(pick: Mapping[str, Choice], by_path: Mapping[str, Parameter]) -> dict[str, Choice]:
@@ -153,12 +156,10 @@ def _enabling(pick: Mapping[str, Choice], by_path: Mapping[str, Parameter]) -> d
     return values
 
 
-def _blamed(message: str, chosen: Mapping[str, Choice]) -> Path:
-    """The key that a message speaks of: a searched path it names, else a fixed one, else the first that varies."""
-    named = [path for path in trial_leaves() if re.search(rf"(?<![\w.]){re.escape(path)}(?![\w])", message)]
-    searched = [path for path in named if path in chosen]
-    if searched:
-        return "space", searched[0]
-    if named:
-        return ("trial", *named[0].split("."))
-    return ("trial",)
+def _blame(finding: str, chosen: Mapping[str, Choice]) -> Problem:
+    """The finding at the key it begins with: in the space if that is searched, else among the fixed settings."""
+    path, colon, message = finding.partition(": ")
+    if not colon or f"trial.{path}" not in study_paths():
+        return Problem(("trial",), finding)
+    searched = [other for other in chosen if other == path or other.startswith(f"{path}.")]
+    return Problem(("space", searched[0]) if searched else ("trial", *path.split(".")), message)

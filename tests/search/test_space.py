@@ -129,6 +129,7 @@ def test_live_drops_what_can_never_be_searched():
         ({"a__x": {"low": 1, "high": 2, "log": True, "step": 1}}, r"`log: true` and a `step`"),
         ({"a__x": {"low": 0, "high": 1, "step": 0.3}}, r"steps of 0\.3 from 0 end at 0\.9, not at high 1"),
         ({"a__x": {"low": 0, "high": 1, "step": -0.5}}, r"step is -0\.5; expected a number above 0"),
+        ({"a__x": {"low": 0, "high": 1e28, "step": 1}}, r"are more than 1000000 values"),
         ({"a__n": {"low": 1, "high": 4.0}}, r"a\.n: is an integer, high is 4\.0; write 4"),
         ({"a__n": {"low": 1, "high": 4.5}}, r"a\.n: is an integer, high is 4\.5$"),
         ({"a__kind": {"low": 1, "high": 4}}, r"a\.kind: is no number, so it has no range"),

@@ -301,6 +301,48 @@ def test_a_data_root_that_is_not_there():
     assert line.startswith("--data /no/such: trial.data.root: no such folder: /no/such")
 
 
+class TestSettingsThatCannotWorkTogether:
+    def test_a_choice_of_the_space(self):
+        text = in_space("model.unfreeze: {choices: [all, head]}")
+        (line,) = refused(text, "trial.model.name=smp_unet")
+        assert line.startswith("my.yaml:2: space.model.unfreeze: ")
+        assert "head" in line
+
+    def test_only_a_combination_of_two_choices(self):
+        text = in_space(
+            "model.unfreeze: {choices: [all, head]}", "  model.name: {choices: [unet, smp_unet]}\nsearch: {trials: 1}\n"
+        )
+        assert any("space.model.unfreeze: " in line for line in refused(text))
+
+    def test_the_end_of_a_range(self):
+        (line,) = refused(in_space("schedule.warmup_epochs: {low: 0, high: 30}"), "trial.epochs=9")
+        assert line.startswith("my.yaml:2: space.schedule.warmup_epochs: got 30, expected less than epochs (9)")
+
+    def test_ranges_that_begin_at_zero_together(self):
+        text = in_space(
+            "loss.terms.dice.weight: {low: 0, high: 1}",
+            "  loss.terms.cross_entropy.weight: {low: 0, high: 1}\nsearch: {trials: 1}\n",
+        )
+        assert len(parse(text).space) == 2
+
+    def test_a_choice_behind_a_condition(self):
+        text = in_space(
+            "schedule.name: {choices: [constant, cosine]}",
+            "  schedule.warmup_epochs: {choices: [0, 99], when: {schedule.name: cosine}}\nsearch: {trials: 1}\n",
+        )
+        (line,) = refused(text)
+        assert line.startswith("my.yaml:3: space.schedule.warmup_epochs: got 99")
+
+    def test_fixed_settings(self):
+        lines = refused(GOOD, "trial.schedule.warmup_epochs=9", "trial.loss.terms.cross_entropy.weight=0")
+        assert "trial.loss.terms: every weight is 0" in lines[1]
+        assert lines[2].startswith("  --set trial.schedule.warmup_epochs=9: got 9, expected less than epochs (9)")
+
+    def test_a_fixed_value_that_the_search_always_replaces_does_not_count(self):
+        text = in_space("schedule.warmup_epochs: {low: 0, high: 3}")
+        assert parse("trial: {epochs: 9, schedule: {warmup_epochs: 12}}\n" + text)
+
+
 class TestOverrides:
     def test_any_key(self):
         study = parse(GOOD, "trial.optimizer.name=sgd", "search.pruner={name: none}", "name=other=x", "resources.cpu=2")
