@@ -184,7 +184,7 @@ class Bridge:
     def _pruned(self, entry: _OpenTrial, epoch: int) -> bool:
         if not entry.values:
             return False
-        # The pruner is asked about audited trials too: they belong to the comparison, and what it would have done is kept.
+        # The pruner is asked about audited trials too: they belong to the comparison, and what it says is kept.
         if not entry.trial.should_prune():
             return False
         if not entry.trial.user_attrs["audit"]:

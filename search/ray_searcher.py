@@ -20,9 +20,9 @@ class RaySession:
     """One run of Tune over a bridge: which Ray trial is which of ours, and how a proposal becomes a Ray config.
 
     `configure` gives a proposal's job for the worker. The worker answers each step with a message: a `row`, `failed`
-    with a traceback, or `ended` with a reason, and perhaps `attributes` of the trial. Both travel as JSON text, since Ray flattens and interprets
-    nested values. `ends` is asked at every turn of Tune's loop whether the search ends here. Use it in a `with`
-    statement.
+    with a traceback, or `ended` with a reason, and perhaps `attributes` of the trial. Both travel as JSON text, since
+    Ray flattens and interprets nested values. `ends` is asked at every turn of Tune's loop whether the search ends
+    here. Use it in a `with` statement.
     """
 
     def __init__(

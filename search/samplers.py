@@ -105,7 +105,7 @@ def grid_values(distributions: Mapping[str, BaseDistribution]) -> dict[str, list
             case IntDistribution(low=low, high=high, step=step, log=False):
                 values[path] = list(range(low, high + 1, step))
             case FloatDistribution(low=low, high=high, step=float(step)):
-                values[path] = [low + index * step for index in range(int(round((high - low) / step)) + 1)]
+                values[path] = [low + index * step for index in range(round((high - low) / step) + 1)]
             case _:
                 raise ValueError(
                     f"search.sampler: grid needs `choices` or a `step` for every parameter, {path} has neither; "

@@ -3,8 +3,6 @@
 import os
 import sys
 import warnings
-from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console

@@ -23,7 +23,7 @@ from studies.cli_files import (
 )
 from studies.live import Progress
 from studies.results import best_trial
-from studies.stored import counts, load_settings, open_study
+from studies.stored import counts, load_settings
 from studies.study_file import load_study
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace

@@ -1,9 +1,8 @@
 """Launching, resuming and extending a study."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import math
 
 import optuna
 import ray
@@ -22,7 +21,7 @@ from studies.recording import recording
 from studies.resources import plan
 from studies.results import best_trial, value_of
 from studies.space_checks import study_space
-from studies.stored import StudyError, counts, load_settings, open_study, is_used, save_settings, trials_left
+from studies.stored import StudyError, counts, is_used, load_settings, open_study, save_settings, trials_left
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
 
@@ -46,6 +45,7 @@ def launch(settings: StudySettings, workspace: Workspace, address: str | None, w
             f"study {settings.name!r} exists in {workspace.storage_shown}; go on with `contourney resume`, raise its "
             "budget with `contourney extend`, or launch under another name with --name"
         )
+    settings = _within_grid(settings)
     facts = gather_facts(settings, workspace)
     with local_or_cluster(address):
         plan(settings.resources, ray.cluster_resources())
@@ -69,7 +69,7 @@ def resume(name: str, workspace: Workspace, address: str | None, watcher: Watche
     with open_lease(workspace.storage, name):
         study = open_study(name, workspace, write=True)
         check_same_data(name, study.user_attrs["facts"], facts)
-        if not trials_left(study, load_settings(name, workspace)):
+        if not trials_left(study):
             watcher.say(f"study {name!r} has spent its budget; `contourney extend` raises it")
         with local_or_cluster(address):
             return _run(study, settings, workspace, watcher)
@@ -78,8 +78,11 @@ def resume(name: str, workspace: Workspace, address: str | None, watcher: Watche
 def extend(name: str, workspace: Workspace, trials: int | None, hours: float | None) -> bool:
     """Raise a study's budget to new totals; returns whether a driver is running it, which then goes on by itself."""
     study = open_study(name, workspace, write=True)
-    search = load_settings(name, workspace).search
+    settings = load_settings(name, workspace)
+    search = settings.search
     check_raise(Budget(search.trials, search.hours), trials, hours)
+    if search.sampler.name == "grid" and trials is not None and trials > grid_size(study_space(settings).distributions):
+        raise StudyError(f"study {name!r} searches a grid, and all of its points are in its budget already")
     # Always by request: with no driver, the next one takes it first.
     request_raise(study, trials, hours)
     try:
@@ -99,7 +102,7 @@ def _take_requests(study: optuna.Study, settings: StudySettings, budget: Budget)
 def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, watcher: Watcher) -> Outcome:
     search = settings.search
     space = study_space(settings)
-    budget = _budget(settings, space)
+    budget = Budget(search.trials, search.hours)
     _take_requests(study, settings, budget)
     study.sampler = build_sampler(
         search.sampler.name,
@@ -150,12 +153,13 @@ def _outcome(study: optuna.Study, run: Run, bridge: Bridge) -> Outcome:
     )
 
 
-def _budget(settings: StudySettings, space: Space) -> Budget:
-    trials = settings.search.trials
-    if settings.search.sampler.name == "grid":
-        size = grid_size(space.distributions)
-        trials = size if trials is None else min(trials, size)
-    return Budget(trials, settings.search.hours)
+def _within_grid(settings: StudySettings) -> StudySettings:
+    """The settings with a budget of no more trials than the grid has points, where there is a grid."""
+    if settings.search.sampler.name != "grid":
+        return settings
+    size = grid_size(study_space(settings).distributions)
+    trials = size if settings.search.trials is None else min(settings.search.trials, size)
+    return settings.model_copy(update={"search": settings.search.model_copy(update={"trials": trials})})
 
 
 def horizon(settings: StudySettings, space: Space) -> Horizon:

@@ -11,23 +11,26 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.records.mlflow_recorder import MlflowRecorder
 from search.records.mlflow_store import MlflowStore
-from search.records.study import read_rows
 from search.states import MLFLOW_STATUS, Reason
 from studies.provenance import git_state, versions
 from studies.stored import trials_left
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
+from trainables.trial_folder import TrialFolder
+
+BUDGET = ("search.trials", "search.hours")
 
 
 @contextmanager
 def recording(
     study: optuna.Study, settings: StudySettings, workspace: Workspace, say: Callable[[str], None]
 ) -> Iterator[MlflowRecorder]:
-    """The study's recorder while its driver runs: the parent run described, MLflow caught up, all written at the end."""
+    """The study's recorder while its driver runs: MLflow is brought up to date first, and all is written at the end."""
     store = MlflowStore(workspace.tracking, study.study_name, workspace.artifacts, best_metric="best/val_miou")
     git = git_state(Path.cwd())
     facts = study.user_attrs["facts"]
-    flat = flatten(settings.resolved())
+    # The budget may grow, and MLflow's parameters cannot change: it stands in study.json.
+    flat = {key: value for key, value in flatten(settings.resolved()).items() if key not in BUDGET}
     artifacts = {
         "study.json": json.dumps(settings.resolved(), indent=1),
         "versions.json": json.dumps(versions(), indent=1),
@@ -51,7 +54,7 @@ def recording(
         if recorder.missing:
             say(f"MLflow lacks {recorder.missing} records; `contourney resume {study.study_name}` writes them")
         else:
-            store.close_study(not trials_left(study, settings))
+            store.close_study(not trials_left(study))
 
 
 def catch_up(
@@ -65,17 +68,21 @@ def catch_up(
         ):
             continue
         store.open_trial(trial.number, trial.params)
-        for row in read_rows(workspace.trial_folder(name, trial.number)):
+        for row in TrialFolder(workspace.trial_folder(name, trial.number)).rows():
             if row["epoch"] in trial.intermediate_values:
                 store.add_epoch(trial.number, row)
         store.close_trial(
-            trial.number, trial.state, Reason(trial.user_attrs["reason"]), _ended_s(trial), finish(trial.number)
+            trial.number,
+            trial.state,
+            Reason(trial.user_attrs["reason"]),
+            _ended_s(trial),
+            finish(trial.number) if trial.state.is_finished() else {},
         )
 
 
 def trial_artifacts(folder: Path, class_names: list[str]) -> dict[str, Any]:
     """A trial's files for MLflow: IoU per class by epoch, the settings it really used, and its best value."""
-    rows = read_rows(folder)
+    rows = TrialFolder(folder).rows()
     valued = [row for row in rows if row["value"] is not None]
     if not valued:
         return {}

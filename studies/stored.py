@@ -64,7 +64,7 @@ def counts(study: optuna.Study) -> Mapping[str, int]:
     return found
 
 
-def trials_left(study: optuna.Study, settings: StudySettings) -> bool:
-    """Whether the budget of trials is not yet spent."""
-    finished = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    return settings.search.trials is None or finished < settings.search.trials
+def trials_left(study: optuna.Study) -> bool:
+    """Whether the budget of trials is not yet spent; a budget of hours alone never is."""
+    total = study.user_attrs["study"]["search"]["trials"]
+    return total is None or sum(trial.state in COUNTED for trial in study.get_trials(deepcopy=False)) < total

@@ -76,8 +76,8 @@ class TestVault:
         for index, entry in enumerate(found):
             if entry["previous"] != previous or entry["hash"] != _hash(entry) or entry["index"] != index:
                 raise VaultError(
-                    f"the ledger of test split {self._fingerprint[:12]} was changed at entry {index}: its hash does not "
-                    "fit; no further opening is possible until it is restored from a backup"
+                    f"the ledger of test split {self._fingerprint[:12]} was changed at entry {index}: its hash "
+                    "does not fit; no further opening is possible until it is restored from a backup"
                 )
             previous = entry["hash"]
         return found

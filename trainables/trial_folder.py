@@ -64,14 +64,14 @@ class TrialFolder:
         """Write strict JSON."""
         self._replace(name, (json.dumps(_strict(dict(content)), allow_nan=False, indent=1) + "\n").encode())
 
-    def save_pictures(self, pictures: Pictures) -> None:
-        """Write pictures.npz, which needs no pickle to be read."""
+    def save_pictures(self, pictures: Pictures, name: str = "pictures.npz") -> None:
+        """Write pictures to a file that needs no pickle to be read."""
         arrays: dict[str, np.ndarray] = {"names": np.array(pictures.names, dtype=np.str_)}
         columns = {"image": pictures.images, "truth": pictures.truths, "prediction": pictures.predictions}
         arrays |= {f"{key}_{i}": array for key, column in columns.items() for i, array in enumerate(column)}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        self._replace("pictures.npz", buffer.getbuffer())
+        self._replace(name, buffer.getbuffer())
 
     def _lines(self) -> list[bytes]:
         """Whole lines with their ends."""

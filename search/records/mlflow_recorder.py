@@ -15,7 +15,7 @@ RETRY_S = 5.0
 
 
 class MlflowRecorder:
-    """The bridge's recorder: every call only queues; one thread writes, in batches, and tries again while the server is away.
+    """The bridge's recorder: a call only queues; one thread writes, in batches, and again while the server is away.
 
     What cannot be written by the end is said in `missing`; Optuna and the trial folders hold it.
     """
@@ -47,7 +47,12 @@ class MlflowRecorder:
     def closed(self, number: int, state: TrialState, reason: Reason) -> None:
         """Write the end of a trial with its artifacts, or that it waits."""
         ended_s = time.time()
-        self._queue.put(lambda: self._store.close_trial(number, state, reason, ended_s, self._finish(number)))
+
+        def close() -> None:
+            artifacts = self._finish(number) if state.is_finished() else {}
+            self._store.close_trial(number, state, reason, ended_s, artifacts)
+
+        self._queue.put(close)
 
     def run_id(self, number: int, *, wait: bool) -> str | None:
         """The run of a trial, None while MLflow has not made it; `wait` waits for that unless MLflow is away."""

@@ -3,6 +3,7 @@
 import json
 import math
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ class MlflowStore:
         self._runs: dict[int, str] = {}
         self._pending: dict[str, list[Any]] = {}
         self.experiment_id = self._open_experiment(artifacts)
-        self.parent_id = self._find_run(f"tags.`contourney.study` = '{_quoted(study)}'") or self._create_parent()
+        self.parent_id = self._find_run(f"tags.`contourney.study` = '{_quoted(study)}'") or self._create(
+            study, {"contourney.study": study}
+        )
         # One listing now replaces a look-up by tag before each run is created.
         self.states = self._list_states()
 
@@ -57,16 +60,12 @@ class MlflowStore:
 
         run_id = self._runs.get(number)
         if run_id is None:
-            run = self._client.create_run(
-                self.experiment_id,
-                run_name=f"trial-{number}",
-                tags={
-                    "mlflow.parentRunId": self.parent_id,
-                    "contourney.trial": str(number),
-                    "contourney.state": TrialState.RUNNING.name,
-                },
-            )
-            run_id = self._runs[number] = str(run.info.run_id)
+            tags = {
+                "mlflow.parentRunId": self.parent_id,
+                "contourney.trial": str(number),
+                "contourney.state": TrialState.RUNNING.name,
+            }
+            run_id = self._runs[number] = self._create(f"trial-{number}", tags)
             parameters = [Param(path, str(value)) for path, value in values.items()]
             if parameters:
                 self._client.log_batch(run_id, params=parameters)
@@ -126,6 +125,48 @@ class MlflowStore:
         else:
             self._client.update_run(self.parent_id, status="SCHEDULED")
 
+    def add_confirmatory_run(
+        self, role: str, key: str, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path
+    ) -> str:
+        """Write a finished run outside of the search's, with the files of `folder`; returns its id.
+
+        Such runs stand under a parent of their own. The run of the same role and key is found again.
+        """
+        from mlflow.entities import Metric
+
+        parent_id = self._find_run("tags.`contourney.role` = 'confirm'") or self._create(
+            f"{self._study}/confirm", {"contourney.role": "confirm"}
+        )
+        run_id = self._find_run(f"tags.`contourney.role` = '{role}' and tags.`contourney.key` = '{key}'")
+        own = {"mlflow.parentRunId": parent_id, "contourney.role": role, "contourney.key": key, **tags}
+        run_id = run_id or self._create(f"{role}-{key}", own)
+        when_ms = int(time.time() * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(name, value, when_ms, 0) for name, value in metrics.items()])
+        self._client.log_artifacts(run_id, str(folder))
+        self._client.set_terminated(run_id, "FINISHED")
+        self._client.set_terminated(parent_id, "FINISHED")
+        return run_id
+
+    def register_model(self, run_id: str, path: str, name: str, alias: str) -> int:
+        """Register a run's model as the next version of `name` under `alias`; returns the version.
+
+        A model of the same run that is registered already keeps its version.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        versions = self._client.search_model_versions(f"name = '{_quoted(name)}'")
+        found = next((version for version in versions if version.run_id == run_id), None)
+        if found is None:
+            source = f"{self._client.get_run(run_id).info.artifact_uri}/{path}"
+            found = self._client.create_model_version(name, source, run_id=run_id)
+        self._client.set_registered_model_alias(name, alias, found.version)
+        return int(found.version)
+
     def _list_states(self) -> dict[int, tuple[str, str]]:
         """(state tag, run status) of every trial's run, which it also remembers."""
         found: dict[int, tuple[str, str]] = {}
@@ -174,8 +215,8 @@ class MlflowStore:
             )
         return str(experiment.experiment_id)
 
-    def _create_parent(self) -> str:
-        run = self._client.create_run(self.experiment_id, run_name=self._study, tags={"contourney.study": self._study})
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        run = self._client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
         return str(run.info.run_id)
 
 

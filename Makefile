@@ -1,0 +1,46 @@
+# make demo   a complete study on generated data, from nothing to a report
+# make test   the tests;  make check  format, lint, types, import contracts
+# make bench  benchmarks; make prove  the claims of docs/results.md at full size on real data
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKSPACE ?= workspace
+DEMO := terrain-demo-$(shell date +%Y%m%d-%H%M%S)
+PACKAGES := studies search trainables dashboards
+
+.PHONY: demo install test check format bench prove
+
+install: $(VENV)/installed
+
+# Renewed when what is installed changes; pip leaves alone what already fits.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: contourney needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+	@touch $@
+
+demo: install
+	$(BIN)/contourney launch terrain-demo --name $(DEMO) --workspace $(WORKSPACE)
+	@echo "the report:"
+	@$(BIN)/contourney report $(DEMO) --workspace $(WORKSPACE)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+prove: install
+	$(BIN)/python -m benchmarks.prove $(ARGS)

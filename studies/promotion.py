@@ -1,0 +1,167 @@
+"""Promotion: the chosen trial's best weights, evaluated once on the test split through the vault, then registered."""
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+from rich.table import Table
+
+from search.lease import open_lease
+from studies.facts import check_same_data, gather_facts
+from studies.registration import register
+from studies.results import best_trial
+from studies.stored import StudyError, load_settings, open_study
+from studies.vault import TestVault
+from studies.workspace import Workspace
+from trainables.data.dataset import prepare
+from trainables.data.split_data import SplitData
+from trainables.data.splits import Split
+from trainables.evaluate import Evaluation, evaluate_checkpoint
+from trainables.metrics import iou_K, pixel_accuracy
+from trainables.pictures import shown_indices
+from trainables.settings import TrialSettings
+from trainables.trial_folder import TrialFolder
+
+# The recorded validation mIoU and the one computed again before the vault is opened: other devices round otherwise,
+# other weights or data are further away.
+RECOMPUTED_WITHIN = 1e-3
+
+
+def promote(name: str, workspace: Workspace, *, trial: int | None = None, again: str | None = None) -> dict[str, Any]:
+    """Evaluate a trial of study `name` (the best, or number `trial`) on the test split and register its model.
+
+    Returns the record that is kept with the study. Everything that can be refused is refused before the test split is
+    opened; raises ValueError then.
+    """
+    settings = load_settings(name, workspace)
+    with open_lease(workspace.storage, name):
+        study = open_study(name, workspace, write=True)
+        chosen = _choose(study, trial)
+        folder = workspace.trial_folder(name, chosen.number)
+        weights = _weights_digest(folder, chosen.number)
+        earlier = study.user_attrs.get("promotion")
+        if earlier is not None and earlier["weights"] == weights and "mlflow_run_id" not in earlier:
+            # The evaluation is done and recorded; only MLflow did not get it.
+            return _register(study, workspace, folder, earlier)
+        check_same_data(name, study.user_attrs["facts"], gather_facts(settings, workspace))
+        trial_settings = _trial_settings(folder)
+        seen = prepare(trial_settings.data, Split.VALIDATION, workspace.cache)
+        validation = evaluate_checkpoint(folder / "best.pt", trial_settings, seen)
+        _check_recomputed(chosen, validation)
+        # A cheaper evaluation size serves the search alone: the test masks are at their own.
+        test = prepare(trial_settings.data.model_copy(update={"eval_size": None}), Split.TEST, workspace.cache)
+        vault = TestVault(workspace.storage, test.fingerprint)
+        if earlier is not None and earlier["fingerprint"] == test.fingerprint:
+            vault.check_head(earlier["head"])
+        opening = vault.open({"study": name, "trial": chosen.number, "weights": weights}, again=again)
+        shown = shown_indices(test, settings.promotion.pictures)
+        found = evaluate_checkpoint(folder / "best.pt", trial_settings, test, pictures=shown)
+        TrialFolder(folder).save_pictures(found.pictures, "test_pictures.npz")
+        np.savez_compressed(folder / "test_per_image_confusion.npz", counts_NKK=found.per_image_counts_NKK)
+        figures = _figures(found, test)
+        head = vault.record(opening, {"miou": figures["miou"], "pixel_accuracy": figures["pixel_accuracy"]})
+        record = {
+            "study": name,
+            "trial": chosen.number,
+            "epoch": chosen.user_attrs["best_epoch"],
+            "metric": study.user_attrs["metric"].removeprefix("validation "),
+            "opening": opening.number,
+            "again": again,
+            "when_s": time.time(),
+            "fingerprint": test.fingerprint,
+            "weights": weights,
+            "head": head,
+            "test": figures,
+            "validation": _figures(validation, seen),
+        }
+        study.set_user_attr("promotion", record)
+        return _register(study, workspace, folder, record)
+
+
+def promotion_table(record: Mapping[str, Any]) -> Table:
+    """Test figures beside validation's, for a terminal."""
+    test, validation = record["test"], record["validation"]
+    table = Table(
+        title=f"{record['study']}: trial {record['trial']}, epoch {record['epoch']}; opening {record['opening']} of "
+        f"this test split ({test['images']} images)",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for column in ("", "validation", "test"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row(record["metric"], _four(validation["miou"]), _four(test["miou"]), style="bold")
+    table.add_row("pixel accuracy", _four(validation["pixel_accuracy"]), _four(test["pixel_accuracy"]))
+    for class_name, value in test["iou"].items():
+        table.add_row(f"IoU {class_name}", _four(validation["iou"][class_name]), _four(value))
+    return table
+
+
+def _choose(study: optuna.Study, number: int | None) -> FrozenTrial:
+    if number is None:
+        best = best_trial(study)
+        if best is None:
+            raise StudyError(
+                f"study {study.study_name!r} has no complete trial yet; `contourney resume` goes on with it"
+            )
+        return best
+    trials = study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        raise StudyError(f"study {study.study_name!r} has trials 0 to {len(trials) - 1}, got --trial {number}")
+    if trials[number].state not in (TrialState.COMPLETE, TrialState.PRUNED):
+        raise StudyError(
+            f"trial {number} of study {study.study_name!r} is {trials[number].state.name.lower()}; a complete or "
+            "pruned one can be promoted"
+        )
+    return trials[number]
+
+
+def _weights_digest(folder: Path, number: int) -> str:
+    best = folder / "best.pt"
+    if not best.is_file():
+        raise StudyError(f"trial {number} has no weights: expected {best}")
+    with best.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _trial_settings(folder: Path) -> TrialSettings:
+    content = torch.load(folder / "best.pt", map_location="cpu", weights_only=True)
+    return TrialSettings.model_validate_json(content["settings"])
+
+
+def _check_recomputed(chosen: FrozenTrial, validation: Evaluation) -> None:
+    recorded = chosen.intermediate_values[chosen.user_attrs["best_epoch"]]
+    if not math.isclose(recorded, validation.miou, abs_tol=RECOMPUTED_WITHIN):
+        raise StudyError(
+            f"trial {chosen.number}'s weights give validation mIoU {validation.miou:.6f}, recorded is {recorded:.6f}: "
+            "weights, data or code are not those of the search; the test split was not opened"
+        )
+
+
+def _figures(found: Evaluation, data: SplitData) -> dict[str, Any]:
+    ious = iou_K(found.counts_KK).tolist()
+    return {
+        "images": len(data.names),
+        "miou": found.miou,
+        "pixel_accuracy": pixel_accuracy(found.counts_KK),
+        "ce": found.ce,
+        "iou": {name: None if math.isnan(iou) else iou for name, iou in zip(data.class_names, ious, strict=True)},
+        "confusion": found.counts_KK.tolist(),
+    }
+
+
+def _register(study: optuna.Study, workspace: Workspace, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    record = {**record, **register(workspace, study.study_name, folder, record)}
+    study.set_user_attr("promotion", record)
+    return record
+
+
+def _four(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

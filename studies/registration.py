@@ -1,0 +1,84 @@
+"""A promotion in MLflow: a run of its own, outside of the search's, and the model under the study's name."""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import trainables
+from dashboards.figures.pictures import save_picture_rows
+from search.records.mlflow_store import MlflowStore
+from studies.workspace import Workspace
+from trainables.predictor import Predictor
+
+ALIAS = "champion"
+REQUIREMENTS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "pydantic", "numpy")
+
+
+def register(workspace: Workspace, study: str, folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a promotion to MLflow: figures, pictures and the model, which becomes its study's champion.
+
+    Returns the run's id and the model's name and version. Repeating it finds the run of this opening again.
+    """
+    store = MlflowStore(workspace.tracking, study, workspace.artifacts, best_metric="")
+    with tempfile.TemporaryDirectory() as scratch:
+        _write_artifacts(Path(scratch), folder, record)
+        run_id = store.add_confirmatory_run(
+            "promotion", f"opening-{record['opening']}", _metrics(record), _tags(record), Path(scratch)
+        )
+    name = registered_name(study)
+    version = store.register_model(run_id, "model", name, ALIAS)
+    return {"mlflow_run_id": run_id, "model": name, "model_version": version}
+
+
+def registered_name(study: str) -> str:
+    """The study's name as the registry takes it, without slashes and colons."""
+    return re.sub(r"[/:]+", "-", study)
+
+
+def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
+    test = record["test"]
+    metrics = {"test/miou": test["miou"], "test/pixel_accuracy": test["pixel_accuracy"], "test/ce": test["ce"]}
+    return metrics | {f"test/iou/{_key(name)}": value for name, value in test["iou"].items() if value is not None}
+
+
+def _tags(record: Mapping[str, Any]) -> dict[str, str]:
+    tags = {"contourney.promoted_trial": str(record["trial"]), "contourney.fingerprint.test": record["fingerprint"]}
+    return tags | {"contourney.vault.head": record["head"]}
+
+
+def _key(class_name: str) -> str:
+    """A class's name with only the characters that MLflow takes in a metric's name."""
+    return re.sub(r"[^\w\-. ]+", "_", class_name)
+
+
+def _write_artifacts(scratch: Path, folder: Path, record: Mapping[str, Any]) -> None:
+    (scratch / "promotion.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    per_image = folder / "test_per_image_confusion.npz"
+    (scratch / per_image.name).write_bytes(per_image.read_bytes())
+    save_picture_rows(folder / "test_pictures.npz", scratch / "pictures", list(record["test"]["iou"]))
+    _save_model(scratch / "model", folder / "best.pt")
+
+
+def _save_model(target: Path, best: Path) -> None:
+    # MLflow takes a second to import; only this needs it.
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import save_model
+    from mlflow.types import Schema, TensorSpec
+
+    channels = Predictor.load(best, torch.device("cpu")).channels
+    picture = TensorSpec(np.dtype("uint8"), (-1, -1, -1, channels), "pictures")
+    mask = TensorSpec(np.dtype("uint8"), (-1, -1, -1), "masks")
+    save_model(
+        str(target),
+        python_model=str(Path(__file__).with_name("served_model.py")),
+        artifacts={"weights": str(best)},
+        signature=ModelSignature(inputs=Schema([picture]), outputs=Schema([mask])),
+        pip_requirements=list(REQUIREMENTS),
+        code_paths=[str(Path(trainables.__file__).parent)],
+    )
