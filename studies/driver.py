@@ -1,5 +1,6 @@
 """One run of a study's driver: Ray up, trials through the bridge, records closed, whatever ends it."""
 
+import logging
 import os
 import shutil
 import signal
@@ -162,6 +163,8 @@ def _ray_folder(trial: Any) -> str:
 def local_or_cluster(address: str | None) -> Iterator[None]:
     """A started Ray: the cluster at `address`, else one of this machine's own that ends with the run."""
     os.environ.update(RAY_ENVIRONMENT)
+    # A worker's death is told by its trial; Tune would print its own traceback of it.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with without_driver_variables():
         ray.init(
             address=address or "local",

@@ -1,11 +1,13 @@
 """Launching, resuming and extending a study."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import optuna
 import ray
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from search.bridge import Bridge, take_over
@@ -54,7 +56,10 @@ def launch(settings: StudySettings, workspace: Workspace, address: str | None, w
             study = optuna.create_study(
                 study_name=settings.name, storage=storage, direction="maximize", load_if_exists=True
             )
-            study.set_metric_names([facts["metric"]])
+            with warnings.catch_warnings():
+                # Marked experimental; the pinned version is tested here.
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                study.set_metric_names([facts["metric"]])
             study.set_user_attr("metric", facts["metric"])
             study.set_user_attr("facts", facts)
             # Last: a study without settings was never launched, and its name is free (see is_used).

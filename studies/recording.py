@@ -87,7 +87,7 @@ def trial_artifacts(folder: Path, class_names: list[str]) -> dict[str, Any]:
     if not valued:
         return {}
     best = max(valued, key=lambda row: (row["value"], -row["epoch"]))
-    ious = {str(row["epoch"]): dict(zip(class_names, row["arrays"]["val/iou"], strict=True)) for row in rows}
+    ious = {str(row["epoch"]): _named(row["arrays"].get("val/iou", []), class_names) for row in rows}
     files: dict[str, Any] = {
         "iou_per_class.json": {"best_epoch": best["epoch"], "epochs": ious},
         "best": (best["value"], best["epoch"]),
@@ -96,6 +96,12 @@ def trial_artifacts(folder: Path, class_names: list[str]) -> dict[str, Any]:
     if applied.is_file():
         files["applied.json"] = json.loads(applied.read_text(encoding="utf-8"))
     return files
+
+
+def _named(ious: list[float | None], class_names: list[str]) -> dict[str, float | None]:
+    """IoU by class; a user's own trainable may have other classes than the data, which then go by number."""
+    names = class_names if len(class_names) == len(ious) else [str(index) for index in range(len(ious))]
+    return dict(zip(names, ious, strict=True))
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

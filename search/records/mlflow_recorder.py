@@ -33,7 +33,8 @@ class MlflowRecorder:
         self._away = False
         self._closing = threading.Event()
         self.missing = 0
-        self._thread = threading.Thread(target=self._write, name="mlflow-recorder", daemon=True)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="mlflow-recorder", daemon=True)
         self._thread.start()
 
     def opened(self, number: int, values: Mapping[str, Any]) -> None:
@@ -62,10 +63,12 @@ class MlflowRecorder:
             return self._run_ids.get(number)
 
     def close(self) -> None:
-        """Write what is queued and end the thread."""
+        """Write what is queued and end the thread; raises RuntimeError if the thread has died of an error of ours."""
         self._closing.set()
         self._queue.put(None)
         self._thread.join()
+        if self._failure is not None:
+            raise RuntimeError("recording to MLflow failed") from self._failure
 
     def _open(self, number: int, values: dict[str, Any]) -> None:
         run_id = self._store.open_trial(number, values)
@@ -73,14 +76,26 @@ class MlflowRecorder:
             self._run_ids[number] = run_id
             self._news.notify_all()
 
+    def _work(self) -> None:
+        try:
+            self._write()
+        except BaseException as error:  # noqa: BLE001 - a thread's edge: kept for `close`, and nobody waits for a run id
+            self._failure = error
+            self._warn(f"recording to MLflow failed ({_first_line(error)}); the study goes on")
+            self._set_away(True)
+
     def _write(self) -> None:
-        while (step := self._queue.get()) is not None:
-            self._run(step)
-            while not self._queue.empty() and (step := self._queue.get()) is not None:
-                self._run(step)
+        ended = False
+        while not ended:
+            steps = [self._queue.get()]
+            while not self._queue.empty():
+                steps.append(self._queue.get())
+            for step in steps:
+                if step is None:
+                    ended = True
+                else:
+                    self._run(step)
             self._run(self._store.flush)
-            if step is None:
-                return
 
     def _run(self, step: Callable[[], None]) -> None:
         while True:
