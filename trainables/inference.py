@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from trainables.data.batches import to_tensor
-from trainables.device import Precision, autocast, choose_memory_format, choose_precision
+from trainables.device import MEMORY_FORMAT, Precision, autocast, choose_precision
 from trainables.settings import TrialSettings
 
 
@@ -21,12 +21,11 @@ class Inference:
     model: nn.Module
     device: torch.device
     precision: Precision
-    memory_format: torch.memory_format
     normalize: Literal["none", "imagenet"]
 
     def logits(self, images_BHWC: NDArray[np.uint8]) -> torch.Tensor:
         """Logits [B, K, H, W] of uint8 images, of the precision the model computes in."""
-        images_BCHW = to_tensor(images_BHWC, self.device, self.normalize).contiguous(memory_format=self.memory_format)
+        images_BCHW = to_tensor(images_BHWC, self.device, self.normalize).contiguous(memory_format=MEMORY_FORMAT)
         with autocast(self.device, self.precision):
             logits_BKHW: torch.Tensor = self.model(images_BCHW)
         return logits_BKHW
@@ -34,12 +33,10 @@ class Inference:
 
 def place(model: nn.Module, settings: TrialSettings, device: torch.device) -> Inference:
     """Move a model to the device, in the memory format and precision that suit it."""
-    memory_format = choose_memory_format(device)
     return Inference(
-        model=model.to(device=device, memory_format=memory_format),  # type: ignore[call-overload]  # torch's stubs lack it
+        model=model.to(device=device, memory_format=MEMORY_FORMAT),  # type: ignore[call-overload]  # torch's stubs lack it
         device=device,
         precision=choose_precision(settings.precision, device),
-        memory_format=memory_format,
         normalize=settings.data.normalize,
     )
 

@@ -1,6 +1,5 @@
 """One trial in its folder, an epoch at a time; it can be left at any moment and goes on the same."""
 
-import gc
 import importlib
 import json
 import math
@@ -14,8 +13,9 @@ from typing import Any
 
 import torch
 
-from trainables.device import choose_device, out_of_memory_told, release_memory, set_threads
+from trainables.device import choose_device, set_threads
 from trainables.early_stop import should_stop
+from trainables.memory import keep_freed_memory, out_of_memory_told, release_memory
 from trainables.metrics import class_ids, iou_K, miou_of, pixel_accuracy
 from trainables.protocol import Context, EpochResult, Trainable
 from trainables.seeding import seed_everything
@@ -72,6 +72,7 @@ class TrialRun:
         self._folder = TrialFolder(folder)
         self._device = device or choose_device()
         set_threads(threads or torch.get_num_threads())
+        keep_freed_memory()
         seed_everything(settings.seed)
         self._trainable: Trainable = load_entry(settings.entry)()
         context = Context(folder=folder, cache=cache, device=self._device, threads=torch.get_num_threads())
@@ -108,7 +109,6 @@ class TrialRun:
         """Let go of the trial, of the device's memory and of the state of random generators; the object is spent."""
         self._trainable.reset()
         del self._trainable
-        gc.collect()
         release_memory(self._device)
         seed_everything(0)
 

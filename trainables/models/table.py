@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import segmentation_models_pytorch as smp
+from torch import nn
 
 from trainables.models.errors import ModelError
 from trainables.models.segmentation_net import SegmentationNet
@@ -49,6 +50,7 @@ def _over_timm(
                 f"model.encoder: {settings.name} cannot be built over timm's {settings.encoder}"
                 f"{f' ({error})' if str(error) else ''}; choose another encoder or model.name"
             ) from error
+        _drop_unused_blocks(net.encoder.model)
         return SegmentationNet(net, _feature_modules(net), stride=net.encoder.output_stride, min_side=min_side)
 
     return ModelRow(build, smallest_batch)
@@ -77,6 +79,14 @@ def build_net(settings: ModelSettings, channels: int, classes: int) -> Segmentat
     Raises ModelError if the encoder does not fit.
     """
     return MODELS[settings.name].build(settings, channels, classes)
+
+
+def _drop_unused_blocks(encoder: Any) -> None:
+    """Cut what lies behind the last level that a shallow decoder asks for: timm's EfficientNets would compute it."""
+    holder, _, number = encoder.feature_info.module_name()[-1].rpartition(".")
+    blocks = getattr(encoder, holder, None) if holder else None
+    if isinstance(blocks, nn.Sequential):
+        setattr(encoder, holder, blocks[: int(number) + 1])
 
 
 def _feature_modules(net: Any) -> list[str]:
