@@ -68,7 +68,7 @@ def report(
     place = Workspace.open(workspace)
     open_study(name, place)
     path = output or place.study_folder(name) / "report.html"
-    write_report(read_study(place.storage, name), path)
+    write_report(read_study(place.storage, name, place.root), path)
     print(path)
 
 
