@@ -1,0 +1,141 @@
+"""Image, truth and prediction of a few validation images, with one legend."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from plotly.subplots import make_subplots
+
+from dashboards.frame import frame, missing, why_no_value
+from dashboards.masks import IGNORE, Picture, class_name, legend, read_pictures, side_by_side
+from dashboards.outcomes import best_trial
+from dashboards.palette import MUTED
+from dashboards.text import data_words, plotly_text, shown_score
+from search.records.study import StudyRecord
+
+TITLE = "Predictions of the best"
+COLUMNS = ("image", "truth", "prediction")
+AROUND_PX = 110
+GAP_PX = 6
+LEGEND_PX = 22
+
+
+def pictures_table(study: StudyRecord) -> list[dict[str, Any]]:
+    """One dict per picture of the best trial: name, size, share of counted pixels predicted right, classes in truth."""
+    names = _class_names(study)
+    rows = []
+    for picture in _best_pictures(study):
+        counted = picture.truth_HW != IGNORE
+        right = (picture.prediction_HW == picture.truth_HW)[counted]
+        present = np.unique(picture.truth_HW[counted]).tolist()
+        rows.append(
+            {
+                "picture": picture.name,
+                "size": "×".join(map(str, picture.truth_HW.shape)),
+                "pixels right": float(right.mean()) if right.size else float("nan"),
+                "classes in truth": ", ".join(class_name(names, index) for index in present),
+            }
+        )
+    return rows
+
+
+def draw_pictures(study: StudyRecord) -> go.Figure:
+    """A row per picture: image, truth, prediction; the legend has the classes that occur."""
+    best = best_trial(study)
+    if best is None:
+        return missing(TITLE, data_words(study), why_no_value(study))
+    subtitle = f"trial {best.number} (complete), epoch {best.best_epoch} · {study.metric} {shown_score(best.value)} · "
+    subtitle += data_words(study)
+    pictures = _best_pictures(study)
+    if not pictures:
+        return missing(TITLE, subtitle, f"The pictures of trial {best.number} are not here: expected {best.folder}.")
+    figure = make_subplots(
+        rows=len(pictures), cols=3, horizontal_spacing=0.012, vertical_spacing=0.03 / len(pictures) + 0.012
+    )
+    for index, picture in enumerate(pictures, start=1):
+        for column, array in enumerate(side_by_side(picture), start=1):
+            figure.add_trace(go.Image(source=_data_uri(array), hoverinfo="skip"), row=index, col=column)
+    figure.update_xaxes(showticklabels=False, ticks="", showgrid=False, automargin=False)
+    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, automargin=False)
+    for column, heading in enumerate(COLUMNS, start=1):
+        figure.update_xaxes(title={"text": heading, "standoff": 4}, side="top", row=1, col=column)
+    names = _class_names(study)
+    for label, colour in legend(pictures, names):
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name=plotly_text(label), hoverinfo="skip",
+            marker={"symbol": "square", "size": 12, "color": colour, "line": {"color": MUTED, "width": 1}},
+        )  # fmt: skip
+    figure.update_layout(
+        showlegend=True, legend={"y": -0.02, "yanchor": "top", "itemclick": False, "itemdoubleclick": False}
+    )
+    return frame(
+        figure,
+        title=TITLE,
+        subtitle=subtitle,
+        alt=f"{len(pictures)} rows of image, truth and prediction: {', '.join(picture.name for picture in pictures)}.",
+        height=AROUND_PX,
+        aspect=sum(picture.truth_HW.shape[0] / picture.truth_HW.shape[1] for picture in pictures) / len(COLUMNS),
+        top=34,
+    )
+
+
+def save_picture_rows(npz: Path, folder: Path, class_names: Sequence[str]) -> list[Path]:
+    """Write each picture of an npz file as one PNG, image, truth and prediction side by side over a legend.
+
+    Returns the paths, named after the pictures' place in the file; creates `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index, picture in enumerate(read_pictures(npz)):
+        path = folder / f"{index:02d}.png"
+        _row_image(picture, class_names).save(path)
+        paths.append(path)
+    return paths
+
+
+def _best_pictures(study: StudyRecord) -> list[Picture]:
+    best = best_trial(study)
+    return [] if best is None else read_pictures(best.folder / "pictures.npz")
+
+
+def _class_names(study: StudyRecord) -> list[str]:
+    return list(study.facts.get("class_names", ()))
+
+
+def _row_image(picture: Picture, class_names: Sequence[str]) -> Image.Image:
+    parts = side_by_side(picture)
+    height, width = parts[0].shape[:2]
+    total = 3 * width + 2 * GAP_PX
+    entries = legend([picture], class_names)
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    lines: list[list[tuple[int, str, str]]] = [[]]
+    x = 0
+    for label, colour in entries:
+        needed = LEGEND_PX + round(measure.textlength(label)) + 10
+        if lines[-1] and x + needed > total:
+            lines.append([])
+            x = 0
+        lines[-1].append((x, label, colour))
+        x += needed
+    canvas = Image.new("RGB", (total, height + GAP_PX + LEGEND_PX * len(lines)), "white")
+    for index, part in enumerate(parts):
+        canvas.paste(Image.fromarray(part), (index * (width + GAP_PX), 0))
+    draw = ImageDraw.Draw(canvas)
+    for row, line in enumerate(lines):
+        y = height + GAP_PX + row * LEGEND_PX
+        for x, label, colour in line:
+            draw.rectangle((x, y + 4, x + 12, y + 16), fill=colour, outline="black")
+            draw.text((x + 17, y + 4), label, fill="black")
+    return canvas
+
+
+def _data_uri(array: NDArray[np.uint8]) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
