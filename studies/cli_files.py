@@ -53,7 +53,7 @@ def validate(
     workers: WorkersOption = None,
     name: NameOption = None,
 ) -> None:
-    """Check a study file without running it, and show what it would search."""
+    """Check a study file and show what it would search."""
     study = load_study(file, set_ or (), study_options(data, trials, hours, workers, name))
     console = Console()
     console.print("valid:", study.name, style="bold", markup=False, highlight=False)

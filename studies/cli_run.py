@@ -47,14 +47,17 @@ def launch(
     set_: SetOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Check a study file or recipe, keep the resolved study, and run it."""
+    """Check a study file or recipe and run it."""
     settings = load_study(file, set_ or (), study_options(data, trials, hours, workers, name))
     place = Workspace.open(workspace)
     _run(settings, place, quiet, lambda watcher: running.launch(settings, place, _address(), watcher))
 
 
 def resume(name: StudyArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, quiet: QuietOption = False) -> None:
-    """Go on with an interrupted study: its open trials first, then the rest of its budget."""
+    """Go on with an interrupted study.
+
+    Its open trials go on first, under their own numbers and from their last epochs; then the rest of the budget is run.
+    """
     place = Workspace.open(workspace)
     settings = load_settings(name, place)
     _run(settings, place, quiet, lambda watcher: running.resume(name, place, _address(), watcher))
@@ -67,7 +70,7 @@ def extend(
     hours: Annotated[float | None, typer.Option("--hours", metavar="H", help="new total of driver hours")] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Raise a study's budget to a new total, and go on with it if it is stopped."""
+    """Raise a study's budget and go on with it."""
     place = Workspace.open(workspace)
     if running.extend(name, place, trials, hours):
         _console().print(f"asked the driver that is running study {name!r}; it takes up the new budget", markup=False)

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import optuna
 import ray
@@ -42,12 +43,12 @@ class Outcome:
 def launch(settings: StudySettings, workspace: Workspace, address: str | None, watcher: Watcher) -> Outcome:
     """Create the study and run it; raises ValueError for whatever the user can mend, with nothing half-made."""
     workspace.check_writable()
+    settings = _absolute(_within_grid(settings))
     if is_used(settings.name, workspace):
         raise StudyError(
             f"study {settings.name!r} exists in {workspace.storage_shown}; go on with `contourney resume`, raise its "
             "budget with `contourney extend`, or launch under another name with --name"
         )
-    settings = _within_grid(settings)
     facts = gather_facts(settings, workspace)
     with local_or_cluster(address):
         plan(settings.resources, ray.cluster_resources())
@@ -156,6 +157,17 @@ def _outcome(study: optuna.Study, run: Run, bridge: Bridge) -> Outcome:
         hopeless=run.hopeless or bridge.counted == bridge.failed > 0,
         error=failed[-1].user_attrs.get("error") if failed else None,
     )
+
+
+def _absolute(settings: StudySettings) -> StudySettings:
+    """The settings with whole paths: a study is resumed from anywhere."""
+    trial = settings.trial
+    root = trial.data.root and str(Path(trial.data.root).expanduser().absolute())
+    weights = trial.model.weights
+    if weights is not None and Path(weights).is_file():
+        weights = str(Path(weights).absolute())
+    data, model = trial.data.model_copy(update={"root": root}), trial.model.model_copy(update={"weights": weights})
+    return settings.model_copy(update={"trial": trial.model_copy(update={"data": data, "model": model})})
 
 
 def _within_grid(settings: StudySettings) -> StudySettings:

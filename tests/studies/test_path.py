@@ -1,0 +1,209 @@
+"""The whole path in miniature: launch, interrupt, resume, compare the records, report, promote."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.trial import TrialState
+
+from search.storage import open_storage
+from studies.stored import open_study
+from studies.workspace import Workspace
+from tests.studies.running import ROOT, command, contourney, environment
+
+pytestmark = pytest.mark.slow
+
+NAME = "terrain <mini>"
+TRIALS = 8
+EPOCHS = 4
+SETTINGS = [
+    "trial.data.terrain={images: 40, seed: 1}",
+    f"trial.epochs={EPOCHS}",
+    "trial.model.width=2",
+    "trial.model.depth=2",
+    "search.audit=0.2",
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with a study that was interrupted once and resumed to its end."""
+    root = tmp_path_factory.mktemp("path") / "w"
+    launch = command("launch", "terrain-demo", "--name", NAME, "--workspace", str(root), "--trials", str(TRIALS))
+    for setting in SETTINGS:
+        launch += ["--set", setting]
+    with subprocess.Popen(launch, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if line.startswith("[2/"):
+                process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 130, "".join(seen)
+    assert "contourney resume" in seen[-1]
+    study = open_study(NAME, Workspace.open(root))
+    assert not study.get_trials(states=(TrialState.RUNNING,))
+    assert len(study.trials) < TRIALS or study.get_trials(states=(TrialState.WAITING,))
+    done = contourney("resume", NAME, "--workspace", str(root))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Workspace.open(root)
+
+
+@pytest.fixture(scope="module")
+def study(place: Workspace) -> optuna.Study:
+    return open_study(NAME, place)
+
+
+@pytest.fixture(scope="module")
+def runs(place: Workspace) -> dict[str, Run]:
+    client = MlflowClient(place.tracking)
+    experiment = client.get_experiment_by_name(NAME)
+    assert experiment is not None
+    return {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_exactly_the_budget_ends_and_no_proposal_is_repeated(study: optuna.Study) -> None:
+    assert len(study.trials) == TRIALS
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) == TRIALS
+
+
+def test_every_epoch_is_recorded_once_everywhere(study: optuna.Study, place: Workspace, runs: dict[str, Run]) -> None:
+    client = MlflowClient(place.tracking)
+    for trial in study.trials:
+        text = (place.trial_folder(NAME, trial.number) / "epochs.jsonl").read_text()
+        rows = [json.loads(line) for line in text.splitlines()]
+        assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+        assert {row["epoch"]: row["value"] for row in rows} == trial.intermediate_values
+        for name in ("val/miou", "val/loss", "val/ce", "val/pixel_accuracy", "train/loss", "lr"):
+            history = client.get_metric_history(trial.user_attrs["mlflow_run_id"], name)
+            assert sorted((point.step, point.value) for point in history) == [
+                (row["epoch"], row["metrics"][name]) for row in rows
+            ]
+
+
+def test_pruned_trials_ended_early_and_complete_ones_have_their_best_value(study: optuna.Study) -> None:
+    for trial in study.trials:
+        if trial.state is TrialState.PRUNED:
+            assert trial.last_step == 3
+        else:
+            assert trial.value == max(trial.intermediate_values.values())
+    assert any(trial.state is TrialState.PRUNED for trial in study.trials)
+
+
+def test_mlflow_counts_the_same_under_one_parent(study: optuna.Study, runs: dict[str, Run]) -> None:
+    (parent,) = [run for run in runs.values() if run.data.tags.get("contourney.study") == NAME]
+    assert parent.info.status == "FINISHED"
+    children = [run for run in runs.values() if "contourney.trial" in run.data.tags]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    status = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED"}
+    assert sorted(run.info.status for run in children) == sorted(status[trial.state] for trial in study.trials)
+
+
+def test_the_best_value_is_recomputed_in_a_new_process_to_six_digits(study: optuna.Study, place: Workspace) -> None:
+    folder = place.trial_folder(NAME, study.best_trial.number)
+    code = f"""
+from pathlib import Path
+import torch
+from trainables.data.dataset import prepare
+from trainables.data.splits import Split
+from trainables.evaluate import evaluate_checkpoint
+from trainables.settings import TrialSettings
+torch.set_num_threads(1)
+best = Path({str(folder / "best.pt")!r})
+settings = TrialSettings.model_validate_json(torch.load(best, weights_only=True)["settings"])
+data = prepare(settings.data, Split.VALIDATION, Path({str(place.cache)!r}))
+print(repr(evaluate_checkpoint(best, settings, data).miou))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) == pytest.approx(study.best_value, abs=5e-7)
+
+
+def test_a_second_launch_under_the_name_is_refused_with_what_to_do(place: Workspace) -> None:
+    done = contourney("launch", "terrain-demo", "--name", NAME, "--workspace", str(place.root))
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in ("contourney resume", "contourney extend", "--name"))
+
+
+def test_status_and_list(place: Workspace, study: optuna.Study) -> None:
+    found = json.loads(contourney("status", NAME, "--workspace", str(place.root), "--json").stdout)
+    assert found["best"]["value"] == study.best_value
+    assert found["counts"]["COMPLETE"] + found["counts"]["PRUNED"] == TRIALS
+    listed = contourney("list", "--workspace", str(place.root))
+    assert NAME in listed.stdout
+
+
+def test_extend_goes_on_to_the_new_total(place: Workspace, study: optuna.Study) -> None:
+    refused = contourney("extend", NAME, "--trials", "3", "--workspace", str(place.root))
+    assert refused.returncode == 2
+    assert "must be above the present" in refused.stderr
+    done = contourney("extend", NAME, "--trials", str(TRIALS + 1), "--workspace", str(place.root))
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = optuna.load_study(study_name=NAME, storage=open_storage(place.storage))
+    assert len(again.trials) == TRIALS + 1
+    assert again.user_attrs["study"]["search"]["trials"] == TRIALS + 1
+
+
+def test_the_report_is_one_page_with_the_name_as_text(place: Workspace, tmp_path: Path) -> None:
+    done = contourney("report", NAME, "--workspace", str(place.root), "--output", str(tmp_path / "report.html"))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "<mini>" not in page
+    assert "terrain &lt;mini&gt;" in page
+    assert "importance" in page.lower()
+
+
+@pytest.fixture(scope="module")
+def promotion(place: Workspace) -> dict[str, object]:
+    done = contourney("promote", NAME, "--workspace", str(place.root), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_promotion_evaluates_the_best_trial_on_the_test_split(promotion: dict, place: Workspace) -> None:  # type: ignore[type-arg]
+    best = open_study(NAME, place).best_trial
+    assert promotion["trial"] == best.number
+    assert promotion["opening"] == 1
+    assert promotion["validation"]["miou"] == pytest.approx(best.value, abs=5e-7)
+    counts = np.array(promotion["test"]["confusion"])
+    with np.load(place.trial_folder(NAME, best.number) / "test_per_image_confusion.npz") as kept:
+        assert (kept["counts_NKK"].sum(axis=0) == counts).all()
+    assert counts.sum() == promotion["test"]["images"] * 64 * 128
+    correct = counts.diagonal()
+    present = counts.sum(axis=1) > 0
+    union = counts.sum(axis=1) + counts.sum(axis=0) - correct
+    assert promotion["test"]["miou"] == pytest.approx((correct[present] / union[present]).mean(), abs=1e-12)
+
+
+def test_the_champion_answers_through_mlflow(promotion: dict, place: Workspace) -> None:  # type: ignore[type-arg]
+    client = MlflowClient(place.tracking)
+    version = client.get_model_version_by_alias(NAME, "champion")
+    assert version.run_id == promotion["mlflow_run_id"]
+    run = client.get_run(version.run_id)
+    assert run.data.metrics["test/miou"] == promotion["test"]["miou"]
+    assert "contourney.trial" not in run.data.tags
+    assert [entry.path for entry in client.list_artifacts(version.run_id, "pictures")]
+    mlflow.set_tracking_uri(place.tracking)
+    model = mlflow.pyfunc.load_model(version.source)
+    masks = model.predict(np.zeros((2, 64, 128, 1), dtype=np.uint8))
+    assert (masks.shape, masks.dtype) == ((2, 64, 128), np.uint8)
+
+
+def test_a_second_promotion_needs_a_reason(promotion: dict, place: Workspace) -> None:  # type: ignore[type-arg]
+    refused = contourney("promote", NAME, "--workspace", str(place.root))
+    assert refused.returncode == 2
+    assert "opening 1" in refused.stderr
+    assert "--again" in refused.stderr
+    again = contourney("promote", NAME, "--again", "a test of it", "--workspace", str(place.root), "--json")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert json.loads(again.stdout)["opening"] == 2
+    assert json.loads(again.stdout)["test"] == promotion["test"]
