@@ -56,7 +56,7 @@ def terrain_settings() -> MakeSettings:
             "epochs": 3,
             "batch_size": 4,
             "precision": "fp32",
-            "data": {"format": "terrain", "terrain": {"images": 40}},
+            "data": {"format": "terrain", "terrain": {"images": 24}},
             "augment": {"set": "flips"},
             "model": {"name": "unet", "width": 4, "depth": 2},
             "optimizer": {"name": "adamw", "lr": 3e-3},
