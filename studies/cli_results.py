@@ -1,4 +1,7 @@
-"""Commands that read a study: status, list, report; and promote, which decides it."""
+"""Commands that read a study: status, list, report; and promote, which decides it.
+
+Plotly and torch take seconds to import: the commands that need them import them when they are called.
+"""
 
 import json
 import time
@@ -9,12 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dashboards.report import write_report
-from search.records.study import read_study
 from studies.cli_run import DEFAULT_WORKSPACE, StudyArgument, WorkspaceOption
 from studies.live import show_seconds, show_values
-from studies.promotion import promote as promote_study
-from studies.promotion import promotion_table
 from studies.results import all_status, study_status
 from studies.stored import open_study
 from studies.workspace import Workspace
@@ -65,6 +64,9 @@ def report(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Write one self-contained HTML page that opens offline."""
+    from dashboards.report import write_report
+    from search.records.study import read_study
+
     place = Workspace.open(workspace)
     open_study(name, place)
     path = output or place.study_folder(name) / "report.html"
@@ -84,6 +86,9 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate the winner once on the test split and register its model."""
+    from studies.promotion import promote as promote_study
+    from studies.promotion import promotion_table
+
     result = promote_study(name, Workspace.open(workspace), trial=trial, again=again)
     if as_json:
         print(json.dumps(result, indent=2))

@@ -1,16 +1,18 @@
-"""Commands that run trials: launch, resume, extend."""
+"""Commands that run trials: launch, resume, extend.
+
+Torch and Ray take seconds to import: the commands that need them import them when they are called.
+"""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import optuna
 import typer
 from rich.console import Console
 
 from search.storage import open_storage
-from studies import launch as running
 from studies.cli_files import (
     DataOption,
     FileArgument,
@@ -27,6 +29,9 @@ from studies.stored import counts, load_settings
 from studies.study_file import load_study
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studies.launch import Outcome
 
 StudyArgument = Annotated[str, typer.Argument(metavar="NAME", help="name of a study in the workspace")]
 WorkspaceOption = Annotated[
@@ -50,7 +55,9 @@ def launch(
     """Check a study file or recipe and run it."""
     settings = load_study(file, set_ or (), study_options(data, trials, hours, workers, name))
     place = Workspace.open(workspace)
-    _run(settings, place, quiet, lambda watcher: running.launch(settings, place, _address(), watcher))
+    from studies.launch import launch as start
+
+    _run(settings, place, quiet, lambda watcher: start(settings, place, _address(), watcher))
 
 
 def resume(name: StudyArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, quiet: QuietOption = False) -> None:
@@ -60,7 +67,9 @@ def resume(name: StudyArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, 
     """
     place = Workspace.open(workspace)
     settings = load_settings(name, place)
-    _run(settings, place, quiet, lambda watcher: running.resume(name, place, _address(), watcher))
+    from studies.launch import resume as start
+
+    _run(settings, place, quiet, lambda watcher: start(name, place, _address(), watcher))
 
 
 def extend(
@@ -72,13 +81,15 @@ def extend(
 ) -> None:
     """Raise a study's budget and go on with it."""
     place = Workspace.open(workspace)
-    if running.extend(name, place, trials, hours):
+    from studies.launch import extend as raise_budget
+
+    if raise_budget(name, place, trials, hours):
         _console().print(f"asked the driver that is running study {name!r}; it takes up the new budget", markup=False)
         return
     resume(name, workspace, quiet)
 
 
-def _run(settings: StudySettings, place: Workspace, quiet: bool, start: Callable[[Progress], running.Outcome]) -> None:
+def _run(settings: StudySettings, place: Workspace, quiet: bool, start: "Callable[[Progress], Outcome]") -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     console = _console()
     progress = Progress(
@@ -90,7 +101,7 @@ def _run(settings: StudySettings, place: Workspace, quiet: bool, start: Callable
     raise typer.Exit(_exit_code(outcome))
 
 
-def _say_outcome(console: Console, name: str, place: Workspace, outcome: running.Outcome) -> None:
+def _say_outcome(console: Console, name: str, place: Workspace, outcome: "Outcome") -> None:
     study = optuna.load_study(study_name=name, storage=open_storage(place.storage))
     states = ", ".join(f"{count} {state.lower()}" for state, count in counts(study).items() if count)
     console.print(f"study {name!r}: {states}", markup=False, highlight=False)
@@ -123,7 +134,7 @@ def _words(name: str, place: Workspace) -> str:
     return shown if place.root == DEFAULT_WORKSPACE.absolute() else f"{shown} --workspace {place.root}"
 
 
-def _exit_code(outcome: running.Outcome) -> int:
+def _exit_code(outcome: "Outcome") -> int:
     return 130 if outcome.interrupted else 1 if outcome.hopeless else 0
 
 

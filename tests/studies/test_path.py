@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import optuna
 import pytest
@@ -192,10 +191,16 @@ def test_the_champion_answers_through_mlflow(promotion: dict, place: Workspace) 
     assert run.data.metrics["test/miou"] == promotion["test"]["miou"]
     assert "contourney.trial" not in run.data.tags
     assert [entry.path for entry in client.list_artifacts(version.run_id, "pictures")]
-    mlflow.set_tracking_uri(place.tracking)
-    model = mlflow.pyfunc.load_model(version.source)
-    masks = model.predict(np.zeros((2, 64, 128, 1), dtype=np.uint8))
-    assert (masks.shape, masks.dtype) == ((2, 64, 128), np.uint8)
+    # As someone else would load it: MLflow alone, in a process of its own.
+    code = f"""
+import mlflow, numpy as np
+mlflow.set_tracking_uri({place.tracking!r})
+model = mlflow.pyfunc.load_model("models:/{NAME}@champion")
+masks = model.predict(np.zeros((2, 64, 128, 1), dtype=np.uint8))
+print(masks.shape, masks.dtype)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=place.root, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "(2, 64, 128) uint8"
 
 
 def test_a_second_promotion_needs_a_reason(promotion: dict, place: Workspace) -> None:  # type: ignore[type-arg]
