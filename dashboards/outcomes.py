@@ -12,11 +12,12 @@ from search.records.study import StudyRecord, TrialRecord
 
 @dataclass(frozen=True)
 class Mark:
-    """A label, a colour and a plotly symbol: shape and colour say the same."""
+    """A label, a colour, a plotly symbol and the same shape as a character: shape and colour say the same."""
 
     label: str
     colour: str
     symbol: str
+    glyph: str
 
     def marker(self, size: int) -> dict[str, Any]:
         """The plotly marker, `size` pixels wide."""
@@ -31,15 +32,15 @@ class Mark:
 class Outcome(Enum):
     """Optuna's states, with the ends told apart that one state hides."""
 
-    COMPLETE = Mark("complete", palette.COMPLETE, "circle")
-    PRUNED = Mark("pruned", palette.PRUNED, "x-thin-open")
-    STOPPED = Mark("stopped by the user", palette.PRUNED, "square-open")
-    DIVERGED = Mark("diverged", palette.DIVERGED, "triangle-up")
-    OUT_OF_MEMORY = Mark("out of memory", palette.DIVERGED, "triangle-down-open")
-    FAILED = Mark("failed", palette.FAILED, "cross-open")
-    RUNNING = Mark("running", palette.RUNNING, "circle-open")
-    INTERRUPTED = Mark("interrupted", palette.WAITING, "diamond-open")
-    WAITING = Mark("waiting", palette.WAITING, "line-ns-open")
+    COMPLETE = Mark("complete", palette.COMPLETE, "circle", "●")
+    PRUNED = Mark("pruned", palette.PRUNED, "x-thin-open", "×")
+    STOPPED = Mark("stopped", palette.PRUNED, "square-open", "□")
+    DIVERGED = Mark("diverged", palette.DIVERGED, "triangle-up", "▲")
+    OUT_OF_MEMORY = Mark("out of memory", palette.DIVERGED, "triangle-down-open", "▽")
+    FAILED = Mark("failed", palette.FAILED, "cross-open", "✚")
+    RUNNING = Mark("running", palette.RUNNING, "circle-open", "○")
+    INTERRUPTED = Mark("interrupted", palette.WAITING, "diamond-open", "◇")
+    WAITING = Mark("waiting", palette.WAITING, "line-ns-open", "|")
 
 
 _PRUNED_FOR = {

@@ -33,7 +33,7 @@ DARK = {
     FAILED: "#c3cad3",
     RUNNING: "#36c9a4",
     WAITING: "#98a2ae",
-    **dict(zip(RAMP, ("#333e4b", "#3a516b", "#43698f", "#5587b6", "#76a7d4", "#a4c9ea", "#dceeff"), strict=True)),
+    **dict(zip(RAMP, ("#414e5e", "#446080", "#43698f", "#5587b6", "#76a7d4", "#a4c9ea", "#dceeff"), strict=True)),
 }
 
 IGNORED_PIXELS = "#000000"

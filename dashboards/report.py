@@ -23,7 +23,7 @@ from dashboards.figures.pictures import draw_pictures, pictures_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
 from dashboards.figures.slice import draw_slice, slice_table
 from dashboards.frame import caption, why_no_value
-from dashboards.outcomes import ranked
+from dashboards.outcomes import Outcome, outcome, ranked
 from dashboards.palette import DARK
 from dashboards.parameters import parameter_axes
 from dashboards.summary import data_table, failure_table, headline_table, state_table
@@ -101,7 +101,7 @@ def render_report(study: StudyRecord) -> str:
     environment.filters["cell"] = _cell
     panels = {key: _panel(key, draw(study), table(study)) for key, (draw, table) in _FIGURES.items()}
     slices = [
-        _panel(f"slice-{index}", draw_slice(study, path), slice_table(study, path))
+        _panel(f"slice-{index}", draw_slice(study, path, legend=False), slice_table(study, path))
         for index, path in enumerate(parameter_axes(study))
     ]
     with_value = [trial for trial in study.trials if trial.value is not None]
@@ -117,6 +117,7 @@ def render_report(study: StudyRecord) -> str:
         panels=panels,
         slices=slices,
         slices_caption=caption(study, with_value),
+        marks=[(one.value, DARK[one.value.colour]) for one in Outcome if one in map(outcome, with_value)],
         dark=_safe_json(json.dumps(DARK)),
         style=_asset("report.css"),
         script=_asset("report.js"),

@@ -42,7 +42,7 @@ def draw_parallel(study: StudyRecord) -> go.Figure:
     metric = ParameterAxis(study.metric, min(values), max(values))
     best = best_trial(study)
     figure = go.Figure()
-    for (colour, dash), group in _groups(study, trials, metric).items():
+    for (colour, dash), group in _groups(study, trials).items():
         _add_lines(figure, study, group, axes, metric, {"color": colour, "width": 1.5, "dash": dash})
     if best is not None:
         _add_lines(figure, study, [best], axes, metric, {"color": INK, "width": 3.2, "dash": "solid"})
@@ -72,16 +72,13 @@ def _drawn(study: StudyRecord) -> list[TrialRecord]:
     return [trial for trial in study.trials if trial.state in ("COMPLETE", "PRUNED") and trial.value is not None]
 
 
-def _groups(
-    study: StudyRecord, trials: list[TrialRecord], metric: ParameterAxis
-) -> dict[tuple[str, str], list[TrialRecord]]:
-    """Trials by colour and dash, from the worst to the best, so that the best are drawn over the others."""
+def _groups(study: StudyRecord, trials: list[TrialRecord]) -> dict[tuple[str, str], list[TrialRecord]]:
+    """Trials by the colour of their rank and by dash, worst first, so that the best are drawn over the others."""
     sign = 1.0 if study.maximize else -1.0
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
-    for trial in sorted(trials, key=lambda trial: (trial.state == "COMPLETE", sign * (trial.value or 0.0))):
-        share = metric.share(trial.value)
-        colour = ramp_colour(share if study.maximize else 1.0 - share)
-        groups.setdefault((colour, "solid" if trial.state == "COMPLETE" else "dot"), []).append(trial)
+    for place, trial in enumerate(sorted(trials, key=lambda trial: sign * (trial.value or 0.0)), start=1):
+        look = ramp_colour(place / len(trials)), "solid" if trial.state == "COMPLETE" else "dot"
+        groups.setdefault(look, []).append(trial)
     return groups
 
 

@@ -63,7 +63,7 @@ def draw_promotion(study: StudyRecord) -> go.Figure:
             x=[row[split] for row in rows],
             y=list(range(len(rows))),
             mode="markers",
-            marker={"color": colour, "symbol": symbol, "size": 10, "line": {"width": 2}},
+            marker={"color": colour, "symbol": symbol, "size": 10, "line": {"width": 2, "color": colour}},
             name=split,
             hoverinfo="text",
             hovertext=[f"{plotly_text(row['figure'])}, {split}: {shown_score(row[split])}" for row in rows],

@@ -28,7 +28,7 @@ def slice_table(study: StudyRecord, parameter: str) -> list[dict[str, Any]]:
     ]
 
 
-def draw_slice(study: StudyRecord, parameter: str) -> go.Figure:
+def draw_slice(study: StudyRecord, parameter: str, *, legend: bool = True) -> go.Figure:
     """Points by the way the trial ended, over the parameter's own axis: logarithmic, linear, or its choices."""
     trials = _drawn(study, parameter)
     subtitle = caption(study, trials)
@@ -55,7 +55,7 @@ def draw_slice(study: StudyRecord, parameter: str) -> go.Figure:
             )
     _draw_axis(figure, axis)
     figure.update_yaxes(title=plotly_text(study.metric), nticks=6, range=_value_range(study))
-    figure.update_layout(hovermode="closest", showlegend=True)
+    figure.update_layout(hovermode="closest", showlegend=legend)
     without = sum(trial.value is not None and parameter not in trial.params for trial in study.trials)
     return frame(
         figure,
@@ -64,7 +64,7 @@ def draw_slice(study: StudyRecord, parameter: str) -> go.Figure:
         notes=[f"Not active in {without} further trials."] if without else [],
         alt=f"{study.metric} of {len(trials)} trials over {parameter}.",
         height=270,
-        top=36,
+        top=36 if legend else 10,
     )
 
 
