@@ -1,12 +1,12 @@
 """The files of a trial: epochs.jsonl, best.pt, last.pt, applied.json, pictures.npz."""
 
-import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -48,9 +48,8 @@ class TrialFolder:
 
     def save(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a checkpoint with torch.save."""
-        buffer = io.BytesIO()
-        torch.save(dict(content), buffer)
-        self._replace(name, buffer.getbuffer())
+        with self._replacing(name) as file:
+            torch.save(dict(content), file)
 
     def load(self, name: str) -> dict[str, Any] | None:
         """Read a checkpoint onto the CPU, None where there is none."""
@@ -62,29 +61,35 @@ class TrialFolder:
 
     def save_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write strict JSON."""
-        self._replace(name, (json.dumps(_strict(dict(content)), allow_nan=False, indent=1) + "\n").encode())
+        text = json.dumps(_strict(dict(content)), allow_nan=False, indent=1) + "\n"
+        with self._replacing(name) as file:
+            file.write(text.encode())
 
     def save_pictures(self, pictures: Pictures, name: str = "pictures.npz") -> None:
         """Write pictures to a file that needs no pickle to be read."""
         arrays: dict[str, np.ndarray] = {"names": np.array(pictures.names, dtype=np.str_)}
         columns = {"image": pictures.images, "truth": pictures.truths, "prediction": pictures.predictions}
         arrays |= {f"{key}_{i}": array for key, column in columns.items() for i, array in enumerate(column)}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        self._replace(name, buffer.getbuffer())
+        with self._replacing(name) as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def _lines(self) -> list[bytes]:
         """Whole lines with their ends."""
         content = self._epochs.read_bytes() if self._epochs.exists() else b""
         return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
 
-    def _replace(self, name: str, content: bytes | memoryview) -> None:
-        temporary = self.path / f".{name}.{os.getpid()}"
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[IO[bytes]]:
+        """A new file that takes the name once it is whole and on disk; the old one stays if anything fails."""
+        temporary = self.path / f".{name}.new"
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path / name)
+        finally:
+            temporary.unlink(missing_ok=True)
         folder = os.open(self.path, os.O_RDONLY)
         try:
             os.fsync(folder)
