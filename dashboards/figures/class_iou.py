@@ -25,14 +25,17 @@ def class_iou_table(study: StudyRecord) -> list[dict[str, Any]]:
     if row is None or ARRAY not in row.arrays:
         return []
     ious = row.arrays[ARRAY]
-    names = study.facts.get("class_names") or [str(index) for index in range(len(ious))]
-    pixels = study.facts.get("class_pixels", {}).get("train")
-    total = sum(pixels) if pixels else 0
+    names = study.facts.get("class_names", [])
+    pixels = study.facts.get("class_pixels", {}).get("train", [])
+    if len(names) != len(ious):
+        # A trainable of the user's own may count other classes than the data has.
+        names, pixels = [f"class {index}" for index in range(len(ious))], []
+    total = sum(pixels)
     return [
         {
             "class": name,
             "IoU": iou,
-            "share of training pixels": pixels[index] / total if pixels and total else None,
+            "share of training pixels": pixels[index] / total if total else None,
         }
         for index, (name, iou) in enumerate(zip(names, ious, strict=True))
     ]

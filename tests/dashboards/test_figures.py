@@ -18,7 +18,7 @@ from dashboards.figures.slice import draw_slice, slice_table
 from dashboards.outcomes import best_trial, count_outcomes
 from dashboards.parameters import parameter_axes
 from search.records.study import StudyRecord
-from tests.dashboards.studies import PROMOTION, Builder
+from tests.dashboards.studies import FACTS, PROMOTION, Builder
 
 DRAWN = (draw_history, draw_importance, draw_parallel, draw_curves, draw_class_iou, draw_promotion)
 
@@ -104,6 +104,14 @@ def test_class_iou_is_of_the_best_epoch_with_shares_of_training_pixels(builder: 
     assert math.isnan(rows[4]["IoU"])
     assert rows[4]["share of training pixels"] == 0.002
     assert "undefined" in draw_class_iou(builder.read()).data[0].text[0]
+
+
+def test_classes_without_names_have_numbers(tmp_path_factory: pytest.TempPathFactory) -> None:
+    builder = Builder(tmp_path_factory.mktemp("own"), facts={**FACTS, "class_names": ["a", "b"]})
+    builder.trial([0.5], TrialState.COMPLETE, "finished")
+    rows = class_iou_table(builder.read())
+    assert [row["class"] for row in rows] == ["class 0", "class 1", "class 2", "class 3", "class 4"]
+    assert {row["share of training pixels"] for row in rows} == {None}
 
 
 def test_slices_leave_out_trials_without_the_parameter(full_study: StudyRecord) -> None:
