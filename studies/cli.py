@@ -53,6 +53,9 @@ def _quiet_libraries() -> None:
     # Set before the libraries are imported by the commands: no telemetry, no update check, no chatter.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # A server that is away is told within seconds; the recorder tries again by itself.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if not os.environ.get("CONTOURNEY_TRACEBACK"):
         warnings.filterwarnings("ignore")

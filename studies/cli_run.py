@@ -92,9 +92,7 @@ def extend(
 def _run(settings: StudySettings, place: Workspace, quiet: bool, start: "Callable[[Progress], Outcome]") -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     console = _console()
-    progress = Progress(
-        console, settings.name, trials=settings.search.trials, epochs=settings.trial.epochs, quiet=quiet
-    )
+    progress = Progress(console, settings.name, epochs=settings.trial.epochs, quiet=quiet)
     with progress:
         outcome = start(progress)
     _say_outcome(console, settings.name, place, outcome)
@@ -113,6 +111,8 @@ def _say_outcome(console: Console, name: str, place: Workspace, outcome: "Outcom
             highlight=False,
         )
     words = _words(name, place)
+    if outcome.counts["FAIL"] and not outcome.hopeless:
+        console.print(f"some failed; the tracebacks: contourney status {words} --json", markup=False, highlight=False)
     if outcome.hopeless:
         console.print("every trial failed so far; the last error was:", style="red")
         console.print((outcome.error or "").strip().splitlines()[-1], markup=False, highlight=False)

@@ -44,8 +44,8 @@ KEEP_TIME_EVERY_S = 30.0
 class Watcher(Listener, Protocol):
     """Who watches a run: the terminal."""
 
-    def begin(self, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None:
-        """The run begins after these trials by state and this best (value, trial, epoch)."""
+    def begin(self, total: int | None, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None:
+        """The run begins towards this total, after these trials by state and this best (value, trial, epoch)."""
 
     def say(self, text: str) -> None:
         """Show a line of text."""

@@ -15,6 +15,7 @@ from search.bridge import Bridge, take_over
 from search.budget import Budget, check_raise, request_raise, take_requests
 from search.lease import LeaseTaken, open_lease
 from search.pruners import Horizon, build_pruner
+from search.records.mlflow_store import check_tracking
 from search.samplers import build_sampler, grid_size
 from search.space import Space
 from search.storage import open_storage
@@ -50,6 +51,7 @@ def launch(settings: StudySettings, workspace: Workspace, address: str | None, w
             "budget with `contourney extend`, or launch under another name with --name"
         )
     facts = gather_facts(settings, workspace)
+    check_tracking(workspace.tracking, settings.name)
     with local_or_cluster(address):
         plan(settings.resources, ray.cluster_resources())
         storage = open_storage(workspace.storage, write=True)
@@ -71,6 +73,7 @@ def launch(settings: StudySettings, workspace: Workspace, address: str | None, w
 def resume(name: str, workspace: Workspace, address: str | None, watcher: Watcher) -> Outcome:
     """Go on with a study: its waiting and left-over trials first, then the rest of its budget."""
     settings = load_settings(name, workspace)
+    check_tracking(workspace.tracking, name)
     facts = gather_facts(settings, workspace)
     with open_lease(workspace.storage, name):
         study = open_study(name, workspace, write=True)
@@ -121,7 +124,11 @@ def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, wat
     for number in take_over(study):
         watcher.say(f"trial {number} was left running by a driver that died; it goes on from its last epoch")
     best = best_trial(study)
-    watcher.begin(counts(study), None if best is None else (value_of(best), best.number, best.user_attrs["best_epoch"]))
+    watcher.begin(
+        budget.trials,
+        counts(study),
+        None if best is None else (value_of(best), best.number, best.user_attrs["best_epoch"]),
+    )
     slots = plan(settings.resources, ray.cluster_resources())
     with recording(study, settings, workspace, watcher.say) as recorder:
         bridge = Bridge(

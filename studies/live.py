@@ -20,10 +20,10 @@ SHOWN_TRIALS = 8
 class Progress:
     """Follows a run through the bridge's events; use it in a `with` statement."""
 
-    def __init__(self, console: Console, name: str, *, trials: int | None, epochs: int, quiet: bool = False) -> None:
+    def __init__(self, console: Console, name: str, *, epochs: int, quiet: bool = False) -> None:
         self._console = console
         self._name = name
-        self._trials = trials
+        self._trials: int | None = None
         self._epochs = epochs
         self._quiet = quiet
         self._lock = threading.Lock()
@@ -48,9 +48,10 @@ class Progress:
         if self._live.is_started:
             self._live.stop()
 
-    def begin(self, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None:
-        """Take over what earlier runs did: trials by state and the best (value, trial, epoch)."""
+    def begin(self, total: int | None, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None:
+        """Take over the budget and what earlier runs did: trials by state and the best (value, trial, epoch)."""
         with self._lock:
+            self._trials = total
             self._ended.update({state.name: ended[state.name] for state in COUNTED})
             self._earlier = sum(self._ended.values())
             self._best = best

@@ -11,9 +11,36 @@ from typing import Any
 from optuna.trial import TrialState
 
 from search.states import MLFLOW_STATUS, Reason
+from search.storage import shown
 
 METRICS_A_BATCH = 1000
 PARAMETERS_A_BATCH = 100
+
+
+class TrackingError(ValueError):
+    """MLflow cannot be used as asked."""
+
+
+def check_tracking(uri: str, study: str) -> None:
+    """Raise TrackingError unless MLflow at `uri` answers and takes an experiment of this name; creates nothing."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return
+    try:
+        experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(study)
+    except (MlflowException, RequestException, OSError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise TrackingError(
+            f"MLflow at {shown(uri)} does not answer: {reason}; start it, or correct MLFLOW_TRACKING_URI"
+        ) from error
+    if experiment is not None and experiment.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"MLflow holds a deleted experiment named {study!r}, which blocks the name; restore it (`mlflow "
+            f"experiments restore -x {experiment.experiment_id}`), purge it (`mlflow gc`), or use another --name"
+        )
 
 
 class MlflowStore:
@@ -207,12 +234,6 @@ class MlflowStore:
         experiment = self._client.get_experiment_by_name(self._study)
         if experiment is None:
             return str(self._client.create_experiment(self._study, artifact_location=artifacts))
-        if experiment.lifecycle_stage == "deleted":
-            raise ValueError(
-                f"MLflow holds a deleted experiment named {self._study!r}, which blocks the name; "
-                f"restore it (`mlflow experiments restore -x {experiment.experiment_id}`), purge it (`mlflow gc`), "
-                "or launch under another --name"
-            )
         return str(experiment.experiment_id)
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:

@@ -68,7 +68,7 @@ def test_reading_creates_nothing(tmp_path: Path) -> None:
 
 def test_an_unusable_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot write .*; choose another place"):
+    with pytest.raises(StorageError, match=r"cannot write .*; choose another place"):
         open_storage(str(tmp_path / "file" / "optuna.journal"), write=True)
 
 

@@ -65,12 +65,12 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 def refused(run, tmp_path: Path, *arguments: str) -> str:  # type: ignore[no-untyped-def]
     """The message of a launch that must be refused without a trace."""
-    before = sorted(path for path in tmp_path.rglob("*"))
+    before = list(tmp_path.rglob("*"))
     code, message = run("launch", "study.yaml", "--data", "data", *arguments)
     assert code == 2, message
     assert "Traceback" not in message
     assert len(message.strip().splitlines()) <= 6, message
-    left = {path for path in tmp_path.rglob("*")} - set(before) - {tmp_path / "workspace"}
+    left = set(tmp_path.rglob("*")) - set(before) - {tmp_path / "workspace"}
     # Prepared images of a split that is in order may stay: they are a cache, not a study.
     assert not [path for path in left if (tmp_path / "workspace" / "cache") not in (path, *path.parents)]
     return message
@@ -152,6 +152,12 @@ def test_one_database_for_both(run, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     message = refused(run, tmp_path)
     assert "one database" in message
     assert "secret" not in message
+
+
+def test_an_mlflow_that_does_not_answer(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    # Nobody listens on port 1 of this machine.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert "MLflow at http://127.0.0.1:1 does not answer" in refused(run, tmp_path)
 
 
 @pytest.mark.slow
