@@ -1,0 +1,1 @@
+"""Benchmarks against peers, and proofs of what the documentation claims."""
