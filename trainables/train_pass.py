@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from trainables.inference import Inference
 from trainables.losses.criterion import Criterion, EpochLoss
+from trainables.losses.scores import Scores
 from trainables.schedules import Schedule
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -31,7 +32,7 @@ def train_epoch(
     for step, (images_BHWC, masks_BHW) in enumerate(batches, first_step):
         schedule.before_step(step)
         masks = torch.from_numpy(masks_BHW).to(inference.device)
-        statistics = criterion.statistics(inference.logits(images_BHWC), masks)
+        statistics = criterion.statistics(Scores(inference.logits(images_BHWC), masks))
         optimizer.zero_grad()
         criterion.value(statistics).backward()  # type: ignore[no-untyped-call]  # untyped in torch
         optimizer.step()

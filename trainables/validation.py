@@ -11,6 +11,7 @@ from trainables.data.batches import eval_batches
 from trainables.data.split_data import SplitData
 from trainables.inference import Inference, resize_logits
 from trainables.losses.criterion import Criterion, EpochLoss
+from trainables.losses.scores import Scores
 from trainables.losses.settings import LossSettings
 from trainables.metrics import ConfusionMatrix
 
@@ -56,12 +57,9 @@ def validate(
         for start, stop in _same_size(masks, classes):
             logits = resize_logits(logits_BKHW[start:stop], masks[start].shape)
             target = torch.from_numpy(np.stack(masks[start:stop])).to(inference.device)
-            statistics = criterion.statistics(logits, target)
-            loss.add(statistics)
-            if criterion.weights_K is None and "cross_entropy" in statistics:
-                ce.add({"cross_entropy": statistics["cross_entropy"]})
-            else:
-                ce.add(plain.statistics(logits, target))
+            scores = Scores(logits, target)
+            loss.add(criterion.statistics(scores))
+            ce.add(plain.statistics(scores))
             # Not argmax, which is five times slower over planes on a CPU; both take the first of equals.
             prediction = logits.max(dim=1).indices
             matrix.update(prediction, target)

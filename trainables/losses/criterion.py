@@ -7,6 +7,7 @@ import torch
 
 from trainables.losses.cross_entropy import CrossEntropy
 from trainables.losses.dice import Dice
+from trainables.losses.scores import Scores
 from trainables.losses.settings import LossSettings
 from trainables.losses.terms import LossError, LossTerm
 
@@ -30,10 +31,9 @@ class Criterion:
         self.weights_K = weights_K
         self._terms = {name: TERMS[name](configured[name], weights_K) for name in self.factors}
 
-    def statistics(self, logits_BKHW: torch.Tensor, masks_BHW: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Statistics of each term for a batch; logits of any precision."""
-        logits_BKHW = logits_BKHW.float()
-        return {name: term.statistics(logits_BKHW, masks_BHW) for name, term in self._terms.items()}
+    def statistics(self, scores: Scores) -> dict[str, torch.Tensor]:
+        """Statistics of each term for a batch."""
+        return {name: term.statistics(scores) for name, term in self._terms.items()}
 
     def value(self, statistics: Statistics) -> torch.Tensor:
         """The scalar loss of the terms' statistics."""

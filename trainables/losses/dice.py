@@ -2,9 +2,9 @@
 
 import torch
 
-from trainables.data.splits import IGNORE
+from trainables.losses.scores import Scores
 from trainables.losses.settings import DiceSettings
-from trainables.losses.terms import ratio, valid_pixels_K
+from trainables.losses.terms import ratio
 
 
 class Dice:
@@ -17,14 +17,13 @@ class Dice:
     def __init__(self, settings: DiceSettings, weights_K: torch.Tensor | None) -> None:
         pass
 
-    def statistics(self, logits_BKHW: torch.Tensor, masks_BHW: torch.Tensor) -> torch.Tensor:
+    def statistics(self, scores: Scores) -> torch.Tensor:
         """[3, K]: sum(p t), sum(p), sum(t)."""
-        classes = logits_BKHW.shape[1]
-        chance_BKHW = logits_BKHW.softmax(1) * (masks_BHW != IGNORE)[:, None]
-        labels_K11 = torch.arange(classes, device=masks_BHW.device, dtype=masks_BHW.dtype)[:, None, None]
-        hits_K = (chance_BKHW * (masks_BHW[:, None] == labels_K11)).sum((0, 2, 3))
-        target_K = valid_pixels_K(masks_BHW, classes).to(hits_K.dtype)
-        return torch.stack([hits_K, chance_BKHW.sum((0, 2, 3)), target_K])
+        # A product with the validity sums in one pass over the softmax; the target class's p is known from its loss.
+        chance_BKP, valid_BP1 = scores.chance_BKHW.flatten(2), scores.valid_BHW.flatten(1)[:, :, None]
+        target_chance_BHW = torch.exp(-scores.loss_BHW)
+        hits_K = torch.stack([(target_chance_BHW * (scores.masks_BHW == k)).sum() for k in range(scores.classes)])
+        return torch.stack([hits_K, torch.bmm(chance_BKP, valid_BP1).sum((0, 2)), scores.pixels_K])
 
     def value(self, statistics: torch.Tensor) -> torch.Tensor:
         """Mean over the present classes."""

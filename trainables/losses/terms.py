@@ -4,6 +4,8 @@ from typing import Protocol
 
 import torch
 
+from trainables.losses.scores import Scores
+
 
 class LossError(ValueError):
     """The loss cannot be computed as asked."""
@@ -17,18 +19,13 @@ class LossTerm(Protocol):
     loss that they give. A batch without valid pixels has the value 0.
     """
 
-    def statistics(self, logits_BKHW: torch.Tensor, masks_BHW: torch.Tensor) -> torch.Tensor:
-        """Sums over the valid pixels of fp32 logits against uint8 masks with IGNORE."""
+    def statistics(self, scores: Scores) -> torch.Tensor:
+        """Sums over the valid pixels of a batch."""
         ...
 
     def value(self, statistics: torch.Tensor) -> torch.Tensor:
         """The scalar loss of (added) statistics."""
         ...
-
-
-def valid_pixels_K(masks_BHW: torch.Tensor, classes: int) -> torch.Tensor:
-    """Number of pixels of each class; IGNORE and every label beyond the classes count nowhere."""
-    return torch.bincount(masks_BHW.flatten(), minlength=classes)[:classes]
 
 
 def ratio(total: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from trainables.losses.criterion import TERMS, Criterion, EpochLoss
 from trainables.losses.cross_entropy import CrossEntropy
 from trainables.losses.dice import Dice
+from trainables.losses.scores import Scores
 from trainables.losses.settings import CrossEntropySettings, DiceSettings, LossSettings, TermsSettings
 from trainables.losses.terms import LossError
 
@@ -42,7 +43,7 @@ def test_every_term_of_the_settings_has_a_row():
 def test_cross_entropy_equals_a_loop_and_torch(weights):
     logits, masks = batch()
     term = CrossEntropy(CrossEntropySettings(), weights)
-    value = float(term.value(term.statistics(logits, masks)))
+    value = float(term.value(term.statistics(Scores(logits, masks))))
     total = norm = 0.0
     chance = chances(logits)
     for image, row, column in np.ndindex(*masks.shape):
@@ -61,14 +62,14 @@ def test_cross_entropy_hand_worked():
     masks = torch.tensor([[[1, 0]]], dtype=torch.uint8)
     term = CrossEntropy(CrossEntropySettings(), torch.tensor([1.0, 3.0]))
     expected = (3 * math.log(4 / 3) + math.log(2)) / 4
-    assert float(term.value(term.statistics(logits, masks))) == pytest.approx(expected, rel=1e-6)
+    assert float(term.value(term.statistics(Scores(logits, masks)))) == pytest.approx(expected, rel=1e-6)
 
 
 def test_dice_equals_a_loop_over_present_classes():
     logits, masks = batch()
     masks[masks == 2] = 255
     term = Dice(DiceSettings(), None)
-    value = float(term.value(term.statistics(logits, masks)))
+    value = float(term.value(term.statistics(Scores(logits, masks))))
     chance, labels, losses = chances(logits), masks.numpy(), []
     for k in (0, 1, 3):
         valid = labels != 255
@@ -81,7 +82,7 @@ def test_dice_equals_smp_where_all_classes_are_present():
     logits, masks = batch()
     term = Dice(DiceSettings(), None)
     expected = DiceLoss("multiclass", ignore_index=255)(logits, masks.long())
-    assert float(term.value(term.statistics(logits, masks))) == pytest.approx(float(expected), rel=1e-5)
+    assert float(term.value(term.statistics(Scores(logits, masks)))) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_dice_of_a_perfect_prediction_is_zero():
@@ -89,7 +90,7 @@ def test_dice_of_a_perfect_prediction_is_zero():
     masks[masks == 255] = 0
     logits = functional.one_hot(masks.long(), 4).permute(0, 3, 1, 2).float() * 100
     term = Dice(DiceSettings(), None)
-    assert float(term.value(term.statistics(logits, masks))) == pytest.approx(0, abs=1e-6)
+    assert float(term.value(term.statistics(Scores(logits, masks)))) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
@@ -98,11 +99,11 @@ def test_an_epoch_does_not_depend_on_how_it_is_cut_into_batches(weights, cut):
     logits, masks = batch()
     criterion = both_terms(weights)
     whole, parts = EpochLoss(criterion), EpochLoss(criterion)
-    whole.add(criterion.statistics(logits, masks))
+    whole.add(criterion.statistics(Scores(logits, masks)))
     for part in (slice(0, cut), slice(cut, 3)):
-        parts.add(criterion.statistics(logits[part], masks[part]))
+        parts.add(criterion.statistics(Scores(logits[part], masks[part])))
     assert parts.value() == pytest.approx(whole.value(), rel=1e-6)
-    assert whole.value() == pytest.approx(float(criterion.value(criterion.statistics(logits, masks))), rel=1e-6)
+    assert whole.value() == pytest.approx(float(criterion.value(criterion.statistics(Scores(logits, masks)))), rel=1e-6)
 
 
 def test_permuting_classes_changes_nothing():
@@ -111,15 +112,17 @@ def test_permuting_classes_changes_nothing():
     new_label = torch.argsort(order).to(torch.uint8)
     permuted = torch.where(masks == 255, masks, new_label[masks.clamp_max(3).long()])
     before, after = both_terms(WEIGHTS), both_terms(WEIGHTS[order])
-    value = before.value(before.statistics(logits, masks))
-    assert float(after.value(after.statistics(logits[:, order], permuted))) == pytest.approx(float(value), rel=1e-6)
+    value = before.value(before.statistics(Scores(logits, masks)))
+    assert float(after.value(after.statistics(Scores(logits[:, order], permuted)))) == pytest.approx(
+        float(value), rel=1e-6
+    )
 
 
 def test_ignored_pixels_have_no_gradient_and_valid_ones_do():
     logits, masks = batch()
     logits.requires_grad_()
     criterion = both_terms()
-    criterion.value(criterion.statistics(logits, masks)).backward()
+    criterion.value(criterion.statistics(Scores(logits, masks))).backward()
     changed = logits.grad.abs().sum(1) > 0
     assert torch.equal(changed, masks != 255)
 
@@ -130,7 +133,7 @@ def test_a_batch_without_valid_pixels_is_zero_with_a_zero_gradient(weights):
     logits.requires_grad_()
     masks.fill_(255)
     criterion = both_terms(weights)
-    value = criterion.value(criterion.statistics(logits, masks))
+    value = criterion.value(criterion.statistics(Scores(logits, masks)))
     value.backward()
     assert value.detach() == 0
     assert torch.equal(logits.grad, torch.zeros_like(logits))
@@ -140,7 +143,7 @@ def test_terms_add_up_with_their_weights_and_zero_removes_one():
     logits, masks = batch()
     criterion = both_terms()
     assert criterion.factors == {"cross_entropy": 1.0, "dice": 0.7}
-    value = float(criterion.value(criterion.statistics(logits, masks)))
+    value = float(criterion.value(criterion.statistics(Scores(logits, masks))))
     expected = functional.cross_entropy(logits, masks.long(), ignore_index=255) + 0.7 * DiceLoss(
         "multiclass", ignore_index=255
     )(logits, masks.long())
@@ -150,7 +153,7 @@ def test_terms_add_up_with_their_weights_and_zero_removes_one():
 
 def test_bf16_logits_are_summed_in_fp32():
     logits, masks = batch()
-    statistics = both_terms().statistics(logits.bfloat16(), masks)
+    statistics = both_terms().statistics(Scores(logits.bfloat16(), masks))
     assert all(value.dtype == torch.float32 for value in statistics.values())
 
 
