@@ -43,3 +43,9 @@ def check_same_data(name: str, before: Mapping[str, Any], now: Mapping[str, Any]
                 f"the {split} images or masks of study {name!r} are not those it was launched with (fingerprint "
                 f"{now['fingerprints'][split][:12]}, was {fingerprint[:12]}); restore them, or launch a new study"
             )
+
+
+def absent_classes(facts: Mapping[str, Any]) -> list[str]:
+    """Names of the classes without a valid training pixel."""
+    pixels = facts["class_pixels"][Split.TRAIN.value]
+    return [name for name, count in zip(facts["class_names"], pixels, strict=True) if count == 0]

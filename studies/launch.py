@@ -20,7 +20,7 @@ from search.samplers import build_sampler, grid_size
 from search.space import Space
 from search.storage import open_storage
 from studies.driver import Run, Watcher, local_or_cluster, run_trials
-from studies.facts import check_same_data, gather_facts
+from studies.facts import absent_classes, check_same_data, gather_facts
 from studies.recording import recording
 from studies.resources import plan
 from studies.results import best_trial, value_of
@@ -52,6 +52,8 @@ def launch(settings: StudySettings, workspace: Workspace, address: str | None, w
         )
     facts = gather_facts(settings, workspace)
     check_tracking(workspace.tracking, settings.name)
+    if absent := absent_classes(facts):
+        watcher.say(f"no training pixel of {', '.join(absent)}: these classes cannot be learned from this split")
     with local_or_cluster(address):
         plan(settings.resources, ray.cluster_resources())
         storage = open_storage(workspace.storage, write=True)

@@ -4,13 +4,17 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import numpy as np
 import optuna
+import optuna_dashboard
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from search.storage import open_storage
@@ -124,6 +128,15 @@ print(repr(evaluate_checkpoint(best, settings, data).miou))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(study.best_value, abs=5e-7)
+
+
+def test_optunas_own_tools_show_the_study(place: Workspace, study: optuna.Study) -> None:
+    storage = JournalStorage(JournalFileBackend(place.storage))
+    assert optuna.load_study(study_name=NAME, storage=storage).best_value == study.best_value
+    environ: dict[str, Any] = {"PATH_INFO": "/api/studies"}
+    setup_testing_defaults(environ)
+    answer = json.loads(b"".join(optuna_dashboard.wsgi(storage)(environ, lambda status, headers: None)))
+    assert [one["study_name"] for one in answer["studies"]] == [NAME]
 
 
 def test_a_second_launch_under_the_name_is_refused_with_what_to_do(place: Workspace) -> None:
