@@ -105,7 +105,7 @@ def write_images(root: Path, images: int) -> None:
     colours = generator.integers(0, 256, (CLASSES, 3))
     for index in range(images + 1):
         mask_HW = _rectangles(generator)
-        noise = generator.integers(-20, 21, (*FILE_SIZE, 3))
+        noise = generator.integers(-8, 9, (*FILE_SIZE, 3))
         image_HWC = np.clip(colours[mask_HW] + noise, 0, 255).astype(np.uint8)
         Image.fromarray(image_HWC).save(root / "images" / f"{index:04d}.png")
         Image.fromarray(mask_HW).save(root / "masks" / f"{index:04d}.png")
