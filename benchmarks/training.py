@@ -88,8 +88,8 @@ def compare(images: int = IMAGES, repeats: int = REPEATS) -> Comparison:
         packages=("torch", "albumentations", "pillow"),
         notes=(
             f"Both train {images} generated images a pass, PNG files of {FILE_SIZE[0]}x{FILE_SIZE[1]}: flips in both",
-            f"directions, cross-entropy, AdamW, batch {BATCH}. Ours: the cache is made before the clock starts (a study",
-            "makes it once for all trials), precision `auto`, channels_last. Peer: fp32, a DataLoader with",
+            f"directions, cross-entropy, AdamW, batch {BATCH}. Ours: the cache is made before the clock starts",
+            "(a study makes it once for all trials), precision `auto`, channels_last. Peer: fp32, a DataLoader with",
             "num_workers=0 that decodes and resizes at every visit. One thread on the CPU on both sides; nothing is",
             "validated.",
             f"Device: {device.type}, bf16 units: {'yes' if has_bf16_units(device) else 'no'}.",
