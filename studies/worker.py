@@ -1,7 +1,9 @@
 """The Ray worker: a class trainable that runs our trials one after another; it imports no Optuna and no MLflow."""
 
+import gc
 import json
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,14 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
     not used; the trial folder holds what a restart needs.
     """
 
-    _job: dict[str, Any]
+    _job: Mapping[str, Any] = {}
     _run: TrialRun | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a job; its data and model are built in the first step, where a failure can be told."""
+        if not self._job:
+            # A new actor: what is imported by now stays, and the collection between two trials need not walk it.
+            gc.freeze()
         self._job = json.loads(config["job"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
