@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 
 from trainables.data.split_data import SplitData
+from trainables.device import set_threads
 from trainables.settings import TrialSettings
 
 MakeSplit = Callable[..., SplitData]
 MakeSettings = Callable[..., TrialSettings]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """As a trial on a shared CPU: threads that wait for a busy core make small tests a hundred times slower."""
+    set_threads(1)
 
 
 @pytest.fixture(scope="session")

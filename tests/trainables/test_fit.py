@@ -1,6 +1,7 @@
 """One configuration trained without Ray, by its command."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -83,6 +84,8 @@ def test_the_command_runs_without_ray_and_without_warnings(config, tmp_path, ter
         "print(json.dumps(sorted({'ray', 'optuna', 'mlflow', 'plotly'} & set(sys.modules)))); sys.exit(code)"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(config), "--output", str(tmp_path / "out")]
-    done = subprocess.run([*command, "--cache", str(terrain_cache)], capture_output=True, text=True, timeout=300)
+    command += ["--cache", str(terrain_cache)]
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=one_thread)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
