@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.check_promotion import check_promotion, check_second_opening_refused
@@ -37,11 +37,11 @@ def prove_unet(proof: Proof) -> list[Figure]:
     return [
         Figure("wall time until the interruption", f"{kept['wall_s']:.0f} s", kept["command"]),
         Figure("wall time after it", f"{kept['resumed']['wall_s']:.0f} s", kept["resumed"]["command"]),
-        Figure("trials by state, in Optuna, MLflow and the report", f"{counts}", kept["resumed"]["command"]),
+        Figure("trials by state, in Optuna, MLflow and the report", _words(counts), kept["resumed"]["command"]),
         Figure("epochs recorded, the same in Optuna, MLflow and the folders", f"{epochs}", kept["resumed"]["command"]),
         Figure(
             "best validation mIoU",
-            f"{best.value:.6f}, trial {best.number}, epoch {best.user_attrs['best_epoch']}: {best.params}",
+            f"{best.value:.6f}, trial {best.number}, epoch {best.user_attrs['best_epoch']}: {_words(best.params)}",
             kept["resumed"]["command"],
         ),
         Figure("report with importance and a panel of each parameter", f"{size:,} bytes", report.typed),
@@ -54,10 +54,10 @@ def prove_interruption(proof: Proof) -> list[Figure]:
     left = kept["left"]
     check_interruption(left, records, proof.unet_trials)
     check_study(records, proof.unet_trials, proof.unet_epochs)
-    waiting = {number: f"epoch {len(values)}" for number, values in left["waiting"].items()}
+    waiting = {f"trial {number}": f"from epoch {len(values) + 1}" for number, values in left["waiting"].items()}
     return [
-        Figure("trials by state after Ctrl-C", f"{left['states']}", kept["command"]),
-        Figure("trials that went on under their own number", f"{waiting}", kept["resumed"]["command"]),
+        Figure("trials by state after Ctrl-C", _words(left["states"]), kept["command"]),
+        Figure("trials that went on under their own number", _words(waiting), kept["resumed"]["command"]),
         Figure(
             "trials in the end, no two of the same parameters, no epoch recorded twice",
             f"{len(records.trials)}",
@@ -68,13 +68,11 @@ def prove_interruption(proof: Proof) -> list[Figure]:
 
 def prove_recompute(proof: Proof) -> list[Figure]:
     """The best trial's validation mIoU comes again out of its weights in a new process."""
-    records, _ = unet_study(proof)
+    records, kept = unet_study(proof)
     recorded, came, under, done = check_recomputed(records)
     return [
-        Figure(
-            f"recorded validation mIoU of trial {records.best.number}", f"{recorded:.8f}", f"contourney launch {UNET}"
-        ),
-        Figure(f"the same from its weights in a new process ({under})", f"{came:.8f}", done.typed),
+        Figure(f"recorded validation mIoU of trial {records.best.number}", f"{recorded:.8f}", kept["command"]),
+        Figure(f"the same from its weights in a new process ({_words(under)})", f"{came:.8f}", done.typed),
     ]
 
 
@@ -113,8 +111,10 @@ def prove_mobilenetv2(proof: Proof) -> list[Figure]:
     best = records.best
     return [
         Figure("wall time", f"{kept['wall_s']:.0f} s", kept["command"]),
-        Figure("trials by state", f"{counts}", kept["command"]),
-        Figure("best validation mIoU", f"{best.value:.6f}, trial {best.number}: {best.params}", kept["command"]),
+        Figure("trials by state", _words(counts), kept["command"]),
+        Figure(
+            "best validation mIoU", f"{best.value:.6f}, trial {best.number}: {_words(best.params)}", kept["command"]
+        ),
         Figure(f"report with all five knobs: {', '.join(KNOBS)}", f"{size:,} bytes", report.typed),
         Figure("a second launch under the name, exit code 2", second.output.strip(), kept["command"]),
     ]
@@ -198,6 +198,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         shutil.rmtree(proof.workspace)
     return 1 if failed else 0
+
+
+def _words(facts: Mapping[str, object]) -> str:
+    """Facts in a line."""
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in facts.items()
+    )
 
 
 def _without_places(figure: Figure, proof: Proof) -> Figure:
