@@ -22,9 +22,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	$(BIN)/contourney launch terrain-demo --name $(DEMO) --workspace $(WORKSPACE)
-	@echo "the report:"
+	@$(BIN)/contourney launch terrain-demo --name $(DEMO) --workspace $(WORKSPACE)
+	@echo
+	@echo "the report (open it in a browser):"
 	@$(BIN)/contourney report $(DEMO) --workspace $(WORKSPACE)
+	@echo "next, the final evaluation of the winner:"
+	@echo "$(BIN)/contourney promote $(DEMO) --workspace $(WORKSPACE)"
+	@echo "your own data: $(BIN)/contourney show camvid-unet > study.yaml, then $(BIN)/contourney launch study.yaml --data ROOT"
 
 test: install
 	$(BIN)/python -m pytest $(ARGS)

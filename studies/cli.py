@@ -4,10 +4,12 @@ import os
 import sys
 import warnings
 
+import optuna
 import typer
 from rich.console import Console
 
 from studies import cli_files, cli_results, cli_run
+from studies.resources import RayNotStarted
 
 app = typer.Typer(
     name="contourney",
@@ -33,6 +35,8 @@ app.command()(cli_files.schema)
 def main() -> None:
     """Run a command; exit 0 done, 1 failed while running, 2 refused input, 130 interrupted."""
     _quiet_libraries()
+    # Optuna would print a line for each trial and study.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     traceback = bool(os.environ.get("CONTOURNEY_TRACEBACK"))
     try:
         app()
@@ -42,6 +46,11 @@ def main() -> None:
             raise
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
+    except RayNotStarted as error:
+        if traceback:
+            raise
+        Console(stderr=True).print(f"failed: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
 
 
 def _is_ours(error: ValueError) -> bool:

@@ -90,7 +90,6 @@ def extend(
 
 
 def _run(settings: StudySettings, place: Workspace, quiet: bool, start: "Callable[[Progress], Outcome]") -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     console = _console()
     progress = Progress(console, settings.name, epochs=settings.trial.epochs, quiet=quiet)
     with progress:

@@ -20,7 +20,7 @@ from search.bridge import Bridge, Listener, Proposal
 from search.budget import Budget
 from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
 from search.space import Space
-from studies.resources import Slots
+from studies.resources import RayNotStarted, Slots
 from studies.study_settings import StudySettings
 from studies.worker import TrialWorker
 from studies.workspace import Workspace, without_driver_variables
@@ -166,6 +166,15 @@ def local_or_cluster(address: str | None) -> Iterator[None]:
     # A worker's death is told by its trial; Tune would print its own traceback of it.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with without_driver_variables():
+        _start_ray(address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_ray(address: str | None) -> None:
+    try:
         ray.init(
             address=address or "local",
             include_dashboard=False if address is None else None,
@@ -173,10 +182,12 @@ def local_or_cluster(address: str | None) -> Iterator[None]:
             logging_level="error",
             configure_logging=True,
         )
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    except Exception as error:
+        where = f"the cluster at RAY_ADDRESS={address}" if address else "a local Ray"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RayNotStarted(
+            f"{where} did not start in time: {reason}; nothing was run. A busy machine is the usual cause: try again"
+        ) from error
 
 
 @contextmanager

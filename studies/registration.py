@@ -71,9 +71,10 @@ def _save_model(target: Path, best: Path) -> None:
     from mlflow.pyfunc import save_model
     from mlflow.types import Schema, TensorSpec
 
+    # Tensors without names: a named one would reach the model inside of a dict.
     channels = Predictor.load(best, torch.device("cpu")).channels
-    picture = TensorSpec(np.dtype("uint8"), (-1, -1, -1, channels), "pictures")
-    mask = TensorSpec(np.dtype("uint8"), (-1, -1, -1), "masks")
+    picture = TensorSpec(np.dtype("uint8"), (-1, -1, -1, channels))
+    mask = TensorSpec(np.dtype("uint8"), (-1, -1, -1))
     save_model(
         str(target),
         python_model=str(Path(__file__).with_name("served_model.py")),

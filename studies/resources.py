@@ -11,6 +11,10 @@ class ResourceError(ValueError):
     """The resources asked for are not there."""
 
 
+class RayNotStarted(RuntimeError):
+    """Ray did not come up, or the cluster does not answer."""
+
+
 @dataclass(frozen=True)
 class Slots:
     """Resources of one trial in Ray's terms, trials at once, and compute threads a trial may use."""

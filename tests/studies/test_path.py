@@ -136,7 +136,7 @@ def test_optunas_own_tools_show_the_study(place: Workspace, study: optuna.Study)
     assert optuna.load_study(study_name=NAME, storage=storage).best_value == study.best_value
     environ: dict[str, Any] = {"PATH_INFO": "/api/studies"}
     setup_testing_defaults(environ)
-    answer = json.loads(b"".join(optuna_dashboard.wsgi(storage)(environ, lambda status, headers: None)))
+    answer = json.loads(b"".join(optuna_dashboard.wsgi(storage)(environ, lambda *_: None)))
     assert [one["study_name"] for one in answer["studies"]] == [NAME]
 
 
