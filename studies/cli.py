@@ -65,6 +65,7 @@ def _quiet_libraries() -> None:
     # A server that is away is told within seconds; the recorder tries again by itself.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if not os.environ.get("CONTOURNEY_TRACEBACK"):
         warnings.filterwarnings("ignore")

@@ -93,7 +93,10 @@ def promote(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    Console(soft_wrap=True).print(promotion_table(result))
+    console = Console(soft_wrap=True)
+    console.print(promotion_table(result))
+    registered = f"registered in MLflow: {result['model']} version {result['model_version']}, alias champion"
+    console.print(registered, markup=False, highlight=False)
 
 
 def _is_open(found: dict[str, Any]) -> bool:

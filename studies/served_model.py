@@ -1,13 +1,11 @@
 """The registered model, as MLflow runs it: logged as code beside its weights, so nothing is pickled."""
 
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
 import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
-from numpy.typing import NDArray
 
 from trainables.predictor import Predictor
 
@@ -21,9 +19,8 @@ class SegmentationModel(PythonModel):  # type: ignore[misc]  # MLflow's classes 
         """Read the weights, which need no pickle."""
         self._predictor = Predictor.load(Path(context.artifacts["weights"]), torch.device("cpu"))
 
-    def predict(
-        self, context: PythonModelContext, model_input: NDArray[np.uint8], params: dict[str, Any] | None = None
-    ) -> NDArray[np.uint8]:
+    # Without type hints: MLflow would take them for a schema of its own kind. The signature says what goes in.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Label masks at the pictures' own size."""
         return np.stack([self._predictor.mask(image) for image in np.asarray(model_input, dtype=np.uint8)])
 

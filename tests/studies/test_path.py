@@ -137,7 +137,7 @@ def test_optunas_own_tools_show_the_study(place: Workspace, study: optuna.Study)
     environ: dict[str, Any] = {"PATH_INFO": "/api/studies"}
     setup_testing_defaults(environ)
     answer = json.loads(b"".join(optuna_dashboard.wsgi(storage)(environ, lambda *_: None)))
-    assert [one["study_name"] for one in answer["studies"]] == [NAME]
+    assert [one["study_name"] for one in answer["study_summaries"]] == [NAME]
 
 
 def test_a_second_launch_under_the_name_is_refused_with_what_to_do(place: Workspace) -> None:
