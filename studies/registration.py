@@ -3,6 +3,7 @@
 import json
 import re
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,14 @@ def _save_model(target: Path, best: Path) -> None:
     channels = Predictor.load(best, torch.device("cpu")).channels
     picture = TensorSpec(np.dtype("uint8"), (-1, -1, -1, channels))
     mask = TensorSpec(np.dtype("uint8"), (-1, -1, -1))
-    save_model(
-        str(target),
-        python_model=str(Path(__file__).with_name("served_model.py")),
-        artifacts={"weights": str(best)},
-        signature=ModelSignature(inputs=Schema([picture]), outputs=Schema([mask])),
-        pip_requirements=list(REQUIREMENTS),
-        code_paths=[str(Path(trainables.__file__).parent)],
-    )
+    with warnings.catch_warnings():
+        # The signature is given; the type hints that MLflow asks for all the same cannot say uint8 [N, H, W, C].
+        warnings.filterwarnings("ignore", ".*[Tt]ype hint", UserWarning)
+        save_model(
+            str(target),
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={"weights": str(best)},
+            signature=ModelSignature(inputs=Schema([picture]), outputs=Schema([mask])),
+            pip_requirements=list(REQUIREMENTS),
+            code_paths=[str(Path(trainables.__file__).parent)],
+        )
