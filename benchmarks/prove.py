@@ -209,7 +209,7 @@ def _words(facts: Mapping[str, object]) -> str:
 
 def _without_places(figure: Figure, proof: Proof) -> Figure:
     """The figure with words for the folders of this machine."""
-    places = {"WORKSPACE": proof.workspace, "CAMVID": proof.data, "WEIGHTS": proof.weights}
+    places = {"CHECKOUT": ROOT, "WORKSPACE": proof.workspace, "CAMVID": proof.data, "WEIGHTS": proof.weights}
     words = [figure.what, figure.came, figure.command]
     for word, place in places.items():
         words = [text.replace(str(place), word) for text in words]

@@ -12,7 +12,7 @@ HEAD = """# Results
 
 Every figure here was written by the command beside it. `make prove` runs all sections at full size on the data of
 `CONTOURNEY_SHARED` (default: `../shared` beside the checkout) and writes this page; `make prove ARGS="SECTION ..."`
-runs some of them. CAMVID, WEIGHTS and WORKSPACE stand for the data, the ImageNet weights and the workspace of that run.
+runs some of them. CAMVID, WEIGHTS, WORKSPACE and CHECKOUT stand for the places of that run.
 `make bench` writes the files that the last section quotes. Seconds are wall time.
 """
 

@@ -31,7 +31,8 @@ _NOT_FOR_USERS = frozenset(
         "self", "seed", "search_space", "gamma", "weights", "categorical_distance_func", "constraints_func", "mutation",
         "crossover", "elite_population_selection_strategy", "child_generation_strategy", "after_trial_strategy",
         "independent_sampler", "x0", "sigma0", "source_trials", "restart_strategy", "inc_popsize",
-        "warn_independent_sampling", "warn_asynchronous_seeding",
+        "warn_independent_sampling", "warn_asynchronous_seeding", "consider_endpoints",
+        "consider_magic_clip", "consider_prior", "prior_weight",
     }
 )  # fmt: skip
 
