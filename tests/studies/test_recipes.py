@@ -69,7 +69,7 @@ def test_default_search_is_left_to_the_defaults():
 def test_headers_state_command_hardware_time_and_figures(name):
     text = recipe_text(name)
     assert f"contourney launch {name}" in text
-    for word in ("# hardware:", "# time:", "# measured:"):
+    for word in ("# hardware:", "# time:", "# expected:"):
         assert word in text
     assert recipe_summary(name)[0].isupper()
 
