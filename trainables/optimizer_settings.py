@@ -14,3 +14,10 @@ class OptimizerSettings(Settings):
     lr: float = Field(1e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(0.0, ge=0, description="weight decay; decoupled for adamw, L2 for the others")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the rate per part from head to stem: 1 trains all parts at `lr`"
+    )
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient over all parameters")
+    ema: float | None = Field(
+        None, ge=0, lt=1, description="decay a step of averaged weights, which are then validated and kept"
+    )

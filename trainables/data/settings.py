@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
+from trainables.data.clean_settings import CleanSettings
 from trainables.data.formats.table import FORMATS
 from trainables.settings_base import Settings
 
@@ -22,6 +23,15 @@ class TerrainSettings(Settings):
         0.06, ge=0, lt=1, description="share of images that are contaminated and all carry one and the same mask"
     )
     seed: int = Field(0, ge=0, description="seed of the generator; the same seed gives the same bytes")
+
+
+class NpzSettings(Settings):
+    """Names of the arrays in a .npz file (the Mars file's by default)."""
+
+    pairs: str | None = Field("training_set", description="array [N, 2, H, W] of image and mask, or none")
+    images: str | None = Field(None, description="array of images [N, H, W] or [N, H, W, C], where there are no pairs")
+    masks: str | None = Field(None, description="array of masks [N, H, W], where there are no pairs")
+    unlabelled: str | None = Field("test_set", description="array of images without masks, for predictions alone")
 
 
 class DataSettings(Settings):
@@ -59,6 +69,11 @@ class DataSettings(Settings):
     normalize: Literal["none", "imagenet"] = Field(
         "none", description="none: pixels in 0 to 1; imagenet: ImageNet's mean and standard deviation"
     )
+    fraction: float = Field(
+        1.0, gt=0, le=1, description="share of the training images used: whole groups, stratified by class presence"
+    )
+    clean: CleanSettings = CleanSettings()
+    npz: NpzSettings = NpzSettings()
     terrain: TerrainSettings = TerrainSettings()
 
     @field_validator("shares")

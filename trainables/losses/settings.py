@@ -17,10 +17,27 @@ class CrossEntropySettings(TermSettings):
     """Cross-entropy, weighted by class."""
 
     weight: float = Field(1.0, ge=0, description="factor of the term; 0 removes it")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over all classes")
 
 
 class DiceSettings(TermSettings):
     """Soft dice over the classes present in the batch."""
+
+
+class FocalSettings(TermSettings):
+    """Focal loss, weighted by class."""
+
+    gamma: float = Field(2.0, ge=0, description="exponent that plays down easy pixels; 0 is cross-entropy")
+
+
+class BoundarySettings(TermSettings):
+    """Boundary loss over signed distances to the target's outline; only beside a region term."""
+
+    warmup_epochs: float = Field(0.0, ge=0, description="epochs over which the weight grows linearly from 0")
+
+
+class LovaszSettings(TermSettings):
+    """Lovasz softmax over the classes present in the batch."""
 
 
 class TermsSettings(Settings):
@@ -28,12 +45,25 @@ class TermsSettings(Settings):
 
     cross_entropy: CrossEntropySettings = CrossEntropySettings()
     dice: DiceSettings = DiceSettings()
+    focal: FocalSettings = FocalSettings()
+    boundary: BoundarySettings = BoundarySettings()
+    lovasz: LovaszSettings = LovaszSettings()
 
 
 class LossSettings(Settings):
     """The loss is the weighted sum of its terms."""
 
     terms: TermsSettings = TermsSettings()
-    class_weights: Literal["none", "inverse", "complement"] = Field(
-        "none", description="weights of classes from training pixels: none, inverse (1/p), complement (1 - p)"
+    class_weights: Literal["none", "inverse", "complement", "median_frequency", "effective_number", "by_hand"] = Field(
+        "none",
+        description="weights of classes from training pixels: none, inverse (1/p), complement (1 - p), "
+        "median_frequency, effective_number (over images), by_hand (loss.weights_by_hand)",
+    )
+    effective_number_beta: float = Field(0.999, ge=0, lt=1, description="beta of effective_number")
+    weights_by_hand: dict[str, float] = Field(
+        default_factory=dict, description="weight by class name, for by_hand; classes not named get 1"
+    )
+    ignore_target: tuple[str, ...] = Field((), description="classes whose target pixels do not count in the loss")
+    auxiliary: float = Field(
+        0.4, ge=0, description="factor of the loss of a model's auxiliary outputs, where it has any"
     )
