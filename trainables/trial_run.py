@@ -164,8 +164,7 @@ class TrialRun:
         if epoch >= self._settings.epochs:
             return End.FINISHED
         figures = [row["metrics"] for row in self._rows] + [metrics]
-        mious, losses = ([figure[name] for figure in figures] for name in ("val/miou", "val/loss"))
-        return End.EARLY_STOPPED if should_stop(self._settings.early_stop, mious, losses) else None
+        return End.EARLY_STOPPED if should_stop(self._settings.early_stop, figures) else None
 
     def _keep_best(self, result: EpochResult) -> None:
         self._folder.save(

@@ -12,8 +12,12 @@ FLAT = [0.3] * 5
 
 def stops_at(monitor, mious, losses, patience=2):
     settings = EarlyStopSettings(monitor=monitor, patience=patience)
-    epochs = range(1, len(mious) + 1)
-    return next((n for n in epochs if should_stop(settings, mious[:n], losses[:n])), None)
+    accuracies = [1 - miou for miou in mious]
+    rows = [
+        {"val/miou": miou, "val/loss": loss, "val/pixel_accuracy": accuracy}
+        for miou, loss, accuracy in zip(mious, losses, accuracies, strict=True)
+    ]
+    return next((n for n in range(1, len(rows) + 1) if should_stop(settings, rows[:n])), None)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,8 @@ def stops_at(monitor, mious, losses, patience=2):
         ("both", FLAT, FLAT, 3),
         ("both", [0.1, 0.2, 0.2, 0.2, 0.2], [1, 1, 0.5, 0.5, 0.5], 5),
         ("miou", [0.5, 0.4, 0.6, 0.5, 0.5], FLAT, 5),
+        ("pixel_accuracy", RISING, FALLING, 3),
+        ("pixel_accuracy", [0.5, 0.4, 0.3, 0.2, 0.1], FLAT, None),
     ],
 )
 def test_stops_after_the_patience(monitor, mious, losses, expected):
