@@ -17,6 +17,7 @@ from benchmarks.check_study import check_interruption, check_study
 from benchmarks.check_weights import check_encoder_unmoved, check_recomputed
 from benchmarks.command import ROOT, contourney, run_module
 from benchmarks.expect import ProofError, expect, expect_that
+from benchmarks.prove_recipes import prove_pretrained
 from benchmarks.prove_studies import MOBILENET, UNET, Proof, mobilenet_arguments, mobilenet_study, unet_study
 from benchmarks.records import read_records
 from benchmarks.results_page import Figure, write_page
@@ -170,6 +171,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Proof], list[Figure]]]] = {
     "interruption": ("4. Ctrl-C and resume", prove_interruption),
     "frozen": ("5. What is frozen does not move", prove_frozen),
     "bad-input": ("7. Bad input is refused", prove_bad_input),
+    "pretrained": ("ImageNet weights against random ones, the same budget", prove_pretrained),
     "promote": ("The final evaluation on the test split", prove_promote),
 }
 
@@ -228,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--page", type=Path, default=ROOT / "docs" / "results.md", help="page to write (default: %(default)s)")
     add("--unet-trials", type=int, default=24, metavar="N")
     add("--unet-epochs", type=int, default=12, metavar="N")
-    add("--mobilenetv2-trials", type=int, default=8, metavar="N")
+    add("--mobilenetv2-trials", type=int, default=16, metavar="N")
     add("--mobilenetv2-epochs", type=int, default=4, metavar="N")
     add("--set", action="append", default=[], metavar="PATH=VALUE", help="put over both recipes, to try at small size")
     return parser

@@ -11,6 +11,7 @@ from benchmarks.expect import ProofError, expect_that
 from benchmarks.records import Records, read_records, read_trials
 
 UNET, MOBILENET = "camvid-unet", "camvid-mobilenetv2"
+RANDOM = f"{MOBILENET}-random"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ def mobilenet_arguments(proof: Proof) -> tuple[str, ...]:
     """The arguments of its launch."""
     weights = f"trial.model.weights={proof.weights}"
     return proof.launch_arguments(MOBILENET, proof.mobilenet_trials, proof.mobilenet_epochs, weights)
+
+
+def random_study(proof: Proof) -> tuple[Records, dict[str, Any]]:
+    """The records of `camvid-mobilenetv2` from random weights, all of it trained, with the same budget."""
+    kept = proof.recall(RANDOM)
+    if kept is None:
+        settings = ("trial.model.weights=null", "trial.model.unfreeze=all", "space.model.unfreeze=null")
+        arguments = proof.launch_arguments(MOBILENET, proof.mobilenet_trials, proof.mobilenet_epochs, *settings)
+        kept = proof.keep(RANDOM, _told(contourney(*arguments, "--name", RANDOM).must_exit(0)))
+    return read_records(proof.workspace, RANDOM), kept
 
 
 def _run_interrupted(proof: Proof) -> None:
