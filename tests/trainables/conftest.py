@@ -39,8 +39,7 @@ def make_split() -> MakeSplit:
             fingerprint="in memory",
             images_NHWC=images_NHWC,
             masks_NHW=masks_NHW,
-            pixels_K=counts_NK.sum(0),
-            images_K=(counts_NK > 0).sum(0),
+            pixels_NK=counts_NK,
             own_shapes_N2=np.array([size] * images),
             own_pixels=None,
         )

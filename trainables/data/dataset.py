@@ -12,7 +12,7 @@ from trainables.data.fingerprints import digest, split_fingerprint, split_stamp
 from trainables.data.formats.protocol import Dataset
 from trainables.data.formats.table import open_dataset
 from trainables.data.settings import DataSettings
-from trainables.data.split_data import RESIZE_RULE, Layout, SplitData, open_split, write_split
+from trainables.data.split_data import RESIZE_RULE, STORED, Layout, SplitData, open_split, write_split
 from trainables.data.splits import Parts, Sample, Split, block_split, list_split, official_split, random_split
 
 SPLITTERS: dict[str, Callable[[Dataset, DataSettings], Parts]] = {
@@ -88,6 +88,7 @@ def prepare(settings: DataSettings, split: Split, cache: Path) -> SplitData:
         "classes": layout.classes,
         "ignored": sorted(layout.ignored),
         "resize": RESIZE_RULE,
+        "stored": STORED,
         "drop": sorted(settings.drop),
     }
     stamp = cache / "stamps" / f"{split_stamp(dataset, samples, parameters)}.json"

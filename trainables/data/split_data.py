@@ -17,6 +17,8 @@ from trainables.data.splits import IGNORE, Sample
 
 # Part of the cache's key: change it with the code of `resize_image` or `resize_mask`.
 RESIZE_RULE = "images by area when shrinking, else bilinear; masks by exact nearest; 1"
+# Part of the cache's key: raise it when other files or other contents are written, so that old folders are not read.
+STORED = 2
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,24 @@ class SplitData:
     fingerprint: str
     images_NHWC: np.ndarray
     masks_NHW: np.ndarray
-    pixels_K: np.ndarray  # int64: valid pixels of each class, in the masks at their own size
-    images_K: np.ndarray  # int64: images that contain each class
+    pixels_NK: np.ndarray  # int64: valid pixels of each class in each mask at its own size
     own_shapes_N2: np.ndarray
     own_pixels: np.ndarray | None  # the masks at their own sizes, one after the other; None: masks_NHW are at their own
+
+    @property
+    def presence_NK(self) -> np.ndarray:
+        """Bool: class k has a valid pixel in the own mask of image n."""
+        return self.pixels_NK > 0
+
+    @property
+    def pixels_K(self) -> np.ndarray:
+        """int64: valid pixels of each class, in the masks at their own size."""
+        return np.asarray(self.pixels_NK.sum(axis=0))
+
+    @property
+    def images_K(self) -> np.ndarray:
+        """int64: images that contain each class."""
+        return np.asarray(self.presence_NK.sum(axis=0))
 
     def own_mask(self, index: int) -> np.ndarray:
         """uint8 [H0, W0], the mask at its own size, or at `data.eval_size` for validation."""
@@ -70,7 +86,7 @@ def resize_mask(mask_HW: np.ndarray, size: Size) -> np.ndarray:
 
 
 def write_split(dataset: Dataset, samples: Sequence[Sample], layout: Layout, folder: Path, where: str) -> None:
-    """Check and decode all pairs and write images.bin, masks.bin, own.bin and meta.json into an existing folder.
+    """Check and decode all pairs and write *.bin and meta.json into an existing folder.
 
     Raises one DataError with all findings of all pairs.
     """
@@ -81,12 +97,12 @@ def write_split(dataset: Dataset, samples: Sequence[Sample], layout: Layout, fol
     own_differs = any(shape != size for shape in own_shapes)
     own_bytes = sum(height * width for height, width in own_shapes) if own_differs else 0
     require_disk(folder.parent, len(samples) * size[0] * size[1] * (headers.channels + 1) + own_bytes)
-    pixels_K, images_K = np.zeros((2, layout.classes), dtype=np.int64)
+    pixels_NK = np.zeros((len(samples), layout.classes), dtype=np.int64)
     with ExitStack() as files:
         images, masks, own = (
             files.enter_context((folder / name).open("wb")) for name in ("images.bin", "masks.bin", "own.bin")
         )
-        for sample in samples:
+        for index, sample in enumerate(samples):
             pair, flaws = read_pair(dataset, sample, layout.classes, layout.ignored)
             findings += [flaw for flaw in flaws if flaw not in findings]
             # After a finding nothing is kept, but the other pairs are still checked.
@@ -96,24 +112,22 @@ def write_split(dataset: Dataset, samples: Sequence[Sample], layout: Layout, fol
             if image.shape[2] < headers.channels:
                 image = np.repeat(image, headers.channels, axis=2)
             own_mask = resize_mask(mask, layout.eval_size) if layout.eval_size else mask
-            counts_K = np.bincount(own_mask[own_mask != IGNORE], minlength=layout.classes)
-            pixels_K += counts_K
-            images_K += counts_K > 0
+            pixels_NK[index] = np.bincount(own_mask[own_mask != IGNORE], minlength=layout.classes)
             images.write(np.ascontiguousarray(resize_image(image, size)).tobytes())
             masks.write(np.ascontiguousarray(resize_mask(mask, size)).tobytes())
             if own_differs:
                 own.write(np.ascontiguousarray(own_mask).tobytes())
     raise_findings(findings, where)
-    if not pixels_K.any():
+    if not pixels_NK.any():
         raise DataError(f"{where}: every pixel of every mask is ignored: check data.ignore_index and the masks")
     meta = {
         "size": size,
         "channels": headers.channels,
         "own_shapes": own_shapes,
         "own_differs": own_differs,
-        "pixels": pixels_K.tolist(),
-        "images": images_K.tolist(),
+        "classes": layout.classes,
     }
+    pixels_NK.tofile(folder / "pixels.bin")
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
@@ -128,8 +142,7 @@ def open_split(folder: Path, samples: Sequence[Sample], class_names: tuple[str, 
         fingerprint=fingerprint,
         images_NHWC=np.memmap(folder / "images.bin", np.uint8, "r", shape=(count, *size, meta["channels"])),
         masks_NHW=np.memmap(folder / "masks.bin", np.uint8, "r", shape=(count, *size)),
-        pixels_K=np.array(meta["pixels"], dtype=np.int64),
-        images_K=np.array(meta["images"], dtype=np.int64),
+        pixels_NK=np.fromfile(folder / "pixels.bin", np.int64).reshape(count, meta["classes"]),
         own_shapes_N2=np.array(meta["own_shapes"], dtype=np.int64),
         own_pixels=np.memmap(folder / "own.bin", np.uint8, "r") if meta["own_differs"] else None,
     )

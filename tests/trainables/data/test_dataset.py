@@ -69,6 +69,9 @@ def test_without_a_size_the_arrays_are_the_files(
     masks = [read(settings, "masks", name) for name in data.names]
     assert data.pixels_K.tolist() == [sum(int((mask == label).sum()) for mask in masks) for label in range(3)]
     assert data.images_K.tolist() == [sum(bool((mask == label).any()) for mask in masks) for label in range(3)]
+    presence = [[bool((mask == label).any()) for label in range(3)] for mask in masks]
+    assert data.presence_NK.dtype == bool
+    assert data.presence_NK.tolist() == presence
     assert not data.images_NHWC.flags.writeable
 
 
