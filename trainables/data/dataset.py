@@ -11,6 +11,7 @@ from trainables.data.errors import DataError, raise_findings
 from trainables.data.fingerprints import digest, split_fingerprint, split_stamp
 from trainables.data.formats.protocol import Dataset
 from trainables.data.formats.table import open_dataset
+from trainables.data.fraction import fraction_of
 from trainables.data.settings import DataSettings
 from trainables.data.split_data import RESIZE_RULE, STORED, Layout, SplitData, open_split, write_split
 from trainables.data.splits import Parts, Sample, Split, block_split, list_split, official_split, random_split
@@ -67,7 +68,15 @@ def split_samples(dataset: Dataset, settings: DataSettings, split: Split) -> tup
 
 
 def prepare(settings: DataSettings, split: Split, cache: Path) -> SplitData:
-    """The split, decoded and resized, as memory maps below `cache`; built if absent, by one process per node.
+    """The split as a trial sees it: of the training split `data.fraction`, everything else as `split_data`."""
+    data = split_data(settings, split, cache)
+    if split is not Split.TRAIN:
+        return data
+    return fraction_of(data, settings.fraction, settings.split_seed, cache)
+
+
+def split_data(settings: DataSettings, split: Split, cache: Path) -> SplitData:
+    """The whole split, decoded and resized, as memory maps below `cache`; built if absent, by one process per node.
 
     A later call decodes nothing: it compares file sizes and times. Files of other splits are never opened.
     Raises DataError with everything that is wrong with this split's images and masks.
@@ -83,6 +92,7 @@ def prepare(settings: DataSettings, split: Split, cache: Path) -> SplitData:
         ignored=dataset.ignored,
     )
     recipe = {
+        "format": settings.format,  # formats read the same bytes differently
         "size": layout.size,
         "eval_size": layout.eval_size,
         "classes": layout.classes,
@@ -102,7 +112,7 @@ def prepare(settings: DataSettings, split: Split, cache: Path) -> SplitData:
                 where = f"the {split} split of {settings.root or settings.format}"
                 build_folder(folder, lambda target: write_split(dataset, samples, layout, target, where))
             write_atomically(stamp, json.dumps({"fingerprint": fingerprint}))
-    return open_split(folder, samples, dataset.class_names, fingerprint)
+    return open_split(folder, dataset.class_names, fingerprint)
 
 
 def known_fingerprint(stamp: Path) -> str | None:
