@@ -89,8 +89,9 @@ def check_trials(study: StudySettings) -> Iterator[Problem]:
     from trainables.check import check_settings
 
     root = study.trial.data.root
-    if root is not None and not os.path.isdir(root):
-        yield Problem(("trial", "data", "root"), f"no such folder: {root} (relative paths start in {os.getcwd()})")
+    is_there, kind = (os.path.isfile, "file") if study.trial.data.format == "npz" else (os.path.isdir, "folder")
+    if root is not None and not is_there(root):
+        yield Problem(("trial", "data", "root"), f"no such {kind}: {root} (relative paths start in {os.getcwd()})")
     space = study_space(study)
     fixed = study.trial.model_dump()
     if not len(space):

@@ -60,9 +60,10 @@ def split_samples(dataset: Dataset, settings: DataSettings, split: Split) -> tup
     pool = dataset.samples if mode in ("random", "blocks") else samples
     raise_findings(unpaired(dataset, (sample for sample in pool if sample.name not in dropped)), "images and masks")
     if not samples:
+        why = dataset.unpublished.get(split) if mode == "official" else None
         raise DataError(
             f"the {split} split is empty ({len(dataset.samples)} images in all, data.split {mode}): "
-            "add images, or change data.split, data.shares, data.gap or data.drop"
+            + (why or "add images, or change data.split, data.shares, data.gap or data.drop")
         )
     return samples
 

@@ -38,14 +38,17 @@ class DataSettings(Settings):
     """Where images and masks come from and how they are split and sized."""
 
     format: FormatName = Field("folder", description="layout of the data set on disk")
-    root: str | None = Field(None, description="folder of the data set; `--data ROOT` sets it; none for terrain")
+    root: str | None = Field(
+        None, description="folder of the data set, for npz the file; `--data ROOT` sets it; none for terrain"
+    )
     split: Literal["auto", "official", "lists", "blocks", "random"] = Field(
         "auto",
-        description="blocks: contiguous blocks of each sequence with a gap; official: the published split; lists: "
+        description="blocks: contiguous blocks of each sequence with a gap; official: the published split, of whose "
+        "training images whole groups become validation where it has none (sunrgbd, nyuv2); lists: "
         "train/validation/test .txt lists; random: whole groups at random; auto: lists where present, else blocks "
         "for camvid, random otherwise",
     )
-    split_seed: int = Field(0, ge=0, description="seed of a random split; constant in a study")
+    split_seed: int = Field(0, ge=0, description="seed of a random split and of data.fraction; constant in a study")
     shares: tuple[float, float, float] = Field(
         (0.6, 0.2, 0.2), description="shares of train, validation and test where the split is made here"
     )
@@ -60,7 +63,7 @@ class DataSettings(Settings):
         description="height and width of validation masks for a cheaper search; their own if absent; never for test",
     )
     classes: tuple[str, ...] | None = Field(
-        None, description="names of the classes in order of their label ids; else classes.txt of the data set"
+        None, description="names of the classes in order of their label ids; else the format's own, or classes.txt"
     )
     ignore_index: int | None = Field(
         None, ge=0, le=255, description="label id that does not count; 255 is always ignored"
@@ -70,7 +73,11 @@ class DataSettings(Settings):
         "none", description="none: pixels in 0 to 1; imagenet: ImageNet's mean and standard deviation"
     )
     fraction: float = Field(
-        1.0, gt=0, le=1, description="share of the training images used: whole groups, stratified by class presence"
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the training images used: whole groups, stratified by class presence; every share tried "
+        "is kept in the cache",
     )
     clean: CleanSettings = CleanSettings()
     npz: NpzSettings = NpzSettings()

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -51,6 +51,20 @@ def official_split(samples: Sequence[Sample]) -> Parts:
     if not any(sample.published for sample in samples):
         raise DataError("data.split is `official`, but this format has no published split: use lists, blocks or random")
     return {split: tuple(sample for sample in samples if sample.published is split) for split in Split}
+
+
+def with_validation(samples: Sequence[Sample], shares: Shares, seed: int) -> tuple[Sample, ...]:
+    """Samples of a published split that has no validation part: whole groups of its training part become one.
+
+    Validation gets its share of train and validation in `shares`; the published test part stays as it is.
+    """
+    train = [sample for sample in samples if sample.published is Split.TRAIN]
+    searched = shares[0] + shares[1]
+    chosen = {
+        sample.name
+        for sample in random_split(train, (shares[0] / searched, shares[1] / searched, 0.0), seed)[Split.VALIDATION]
+    }
+    return tuple(replace(sample, published=Split.VALIDATION) if sample.name in chosen else sample for sample in samples)
 
 
 def list_split(samples: Sequence[Sample], lists: Mapping[Split, Sequence[str]]) -> Parts:

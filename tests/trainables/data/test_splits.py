@@ -14,6 +14,7 @@ from trainables.data.splits import (
     official_split,
     random_split,
     sequence_and_frame,
+    with_validation,
 )
 
 SHARES = (0.6, 0.2, 0.2)
@@ -54,6 +55,19 @@ def test_random_split_partitions_whole_groups_and_leaves_no_split_empty(sizes: l
 def test_random_split_without_a_test_share_leaves_test_empty() -> None:
     parts = random_split(singles(10), (0.8, 0.2, 0.0), seed=0)
     assert [len(parts[split]) for split in Split] == [8, 2, 0]
+
+
+def test_validation_comes_from_the_published_training_part_in_whole_groups() -> None:
+    train = [Sample(f"t{n}", group=f"g{n // 2}", published=Split.TRAIN) for n in range(16)]
+    test = [Sample(f"e{n}", group=f"g{n}", published=Split.TEST) for n in range(5)]
+    samples = with_validation([*train, *test], SHARES, seed=2)
+    assert [sample.name for sample in samples] == [sample.name for sample in [*train, *test]]
+    parts = official_split(samples)
+    assert [len(parts[split]) for split in Split] == [12, 4, 5]
+    assert not {s.group for s in parts[Split.TRAIN]} & {s.group for s in parts[Split.VALIDATION]}
+    assert {s.name for s in parts[Split.TEST]} == {s.name for s in test}
+    assert with_validation([*train, *test], SHARES, seed=2) == samples
+    assert with_validation([*train, *test], SHARES, seed=3) != samples
 
 
 def test_blocks_worked_by_hand() -> None:

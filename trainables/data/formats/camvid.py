@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trainables.data.errors import DataError, raise_findings
-from trainables.data.formats.files import FileDataset, files_by_stem, label_names, required_root
-from trainables.data.splits import IGNORE, Sample, Split, sequence_and_frame
+from trainables.data.formats.files import FileDataset, files_by_stem, ignored_labels, label_names, required_root
+from trainables.data.splits import Sample, Split, sequence_and_frame
 
 if TYPE_CHECKING:
     from trainables.data.settings import DataSettings
@@ -18,7 +18,7 @@ VOID = 11
 def open_camvid(settings: DataSettings) -> FileDataset:
     """List CamVid; the sequence is the name before the underscore, the frame number the digits after it."""
     root = required_root(settings.root)
-    ignored = frozenset({IGNORE, VOID} if settings.ignore_index is None else {IGNORE, VOID, settings.ignore_index})
+    ignored = ignored_labels(settings.ignore_index) | {VOID}
     samples: dict[str, Sample] = {}
     findings = []
     for split, folder in FOLDERS.items():

@@ -3,15 +3,52 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from trainables.data.errors import DataError, raise_findings
 from trainables.data.formats.decode import decode_image, decode_mask, image_shape, mask_shape
 from trainables.data.formats.protocol import StampValue
-from trainables.data.splits import Sample, Split
+from trainables.data.splits import IGNORE, Sample, Split
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+
+
+class MaskReader(Protocol):
+    """Reads the mask of a sample from its file."""
+
+    def place(self, sample: Sample) -> StampValue:
+        """Where in the file the mask lies; None in a file of its own."""
+
+    def content(self, sample: Sample) -> bytes:
+        """The mask's bytes."""
+
+    def shape(self, sample: Sample) -> tuple[int, int]:
+        """Height and width, without decoding pixels."""
+
+    def ids(self, sample: Sample) -> np.ndarray:
+        """Label ids [H, W] as stored."""
+
+
+class MaskFiles:
+    """Masks that are pictures in files of their own."""
+
+    def place(self, sample: Sample) -> StampValue:
+        """The whole file."""
+        return None
+
+    def content(self, sample: Sample) -> bytes:
+        """The file's bytes."""
+        return pair(sample)[1].read_bytes()
+
+    def shape(self, sample: Sample) -> tuple[int, int]:
+        """From the file's header."""
+        return mask_shape(pair(sample)[1])
+
+    def ids(self, sample: Sample) -> np.ndarray:
+        """Decoded."""
+        return decode_mask(pair(sample)[1])
 
 
 @dataclass(frozen=True)
@@ -24,6 +61,9 @@ class FileDataset:
     ignored: frozenset[int]
     default_split: str
     lists: Mapping[Split, tuple[str, ...]] = field(default_factory=dict)
+    unpublished: Mapping[Split, str] = field(default_factory=dict)
+    masks: MaskReader = field(default_factory=MaskFiles)
+    first_label: int = 0  # stored id of class 0; smaller ids are unlabelled pixels
 
     def missing(self, sample: Sample) -> str | None:
         """Name what is missing of a pair."""
@@ -45,25 +85,29 @@ class FileDataset:
         for path in pair(sample):
             status = path.stat()
             values += [str(path.relative_to(self.root)), status.st_size, status.st_mtime_ns]
-        return values
+        return [*values, self.masks.place(sample)]
 
     def content(self, sample: Sample) -> Iterator[bytes]:
-        """The two files' bytes."""
-        for path in pair(sample):
-            yield path.read_bytes()
+        """The bytes of the image's file and of the mask."""
+        yield pair(sample)[0].read_bytes()
+        yield self.masks.content(sample)
 
     def shapes(self, sample: Sample) -> tuple[tuple[int, int, int], tuple[int, int]]:
         """Both shapes from the files' headers."""
-        image, mask = pair(sample)
-        return image_shape(image), mask_shape(mask)
+        return image_shape(pair(sample)[0]), self.masks.shape(sample)
 
     def image(self, sample: Sample) -> np.ndarray:
         """uint8 [H, W, C]."""
         return decode_image(pair(sample)[0])
 
     def mask(self, sample: Sample) -> np.ndarray:
-        """Label ids [H, W]."""
-        return decode_mask(pair(sample)[1])
+        """Label ids [H, W], those of unlabelled pixels being 255."""
+        stored_HW = self.masks.ids(sample)
+        if self.first_label == 0:
+            return stored_HW
+        # Ids move down by `first_label`; 255, ignored everywhere, stays.
+        unlabelled_HW = (stored_HW < self.first_label) | (stored_HW == IGNORE)
+        return np.where(unlabelled_HW, IGNORE, stored_HW - self.first_label)
 
 
 def pair(sample: Sample) -> tuple[Path, Path]:
@@ -80,6 +124,11 @@ def required_root(root: str | None) -> Path:
     if not folder.is_dir():
         raise DataError(f"data.root {root!r} is no folder: give --data ROOT or set data.root to an existing one")
     return folder
+
+
+def ignored_labels(ignore_index: int | None) -> frozenset[int]:
+    """The label ids that do not count: 255 and data.ignore_index."""
+    return frozenset({IGNORE} if ignore_index is None else {IGNORE, ignore_index})
 
 
 def files_by_stem(folder: Path) -> dict[str, Path]:

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainables.data.errors import DataError
-from trainables.data.formats.files import SUFFIXES, FileDataset, files_by_stem, label_names, required_root
-from trainables.data.splits import IGNORE, Sample, Split, sequence_and_frame
+from trainables.data.formats.files import (
+    SUFFIXES,
+    FileDataset,
+    files_by_stem,
+    ignored_labels,
+    label_names,
+    required_root,
+)
+from trainables.data.splits import Sample, Split, sequence_and_frame
 
 if TYPE_CHECKING:
     from trainables.data.settings import DataSettings
@@ -23,7 +30,7 @@ def open_folder(settings: DataSettings) -> FileDataset:
     """List a data set of the folder layout."""
     root = required_root(settings.root)
     images, masks = files_by_stem(root / "images"), files_by_stem(root / "masks")
-    ignored = frozenset({IGNORE} if settings.ignore_index is None else {IGNORE, settings.ignore_index})
+    ignored = ignored_labels(settings.ignore_index)
     samples = []
     for name in sorted(images.keys() | masks.keys()):
         # Only `blocks` reads names as SEQUENCE_FRAME; elsewhere an underscore means nothing.

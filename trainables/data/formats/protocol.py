@@ -33,6 +33,10 @@ class Dataset(Protocol):
     def lists(self) -> Mapping[Split, tuple[str, ...]]:
         """Names given by split lists, if the data set has any."""
 
+    @property
+    def unpublished(self) -> Mapping[Split, str]:
+        """Splits that the published split lacks: why, and what to do instead."""
+
     def missing(self, sample: Sample) -> str | None:
         """A sentence if the image or the mask does not exist; opens nothing."""
 

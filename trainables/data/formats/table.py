@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 from trainables.data.formats.camvid import open_camvid
 from trainables.data.formats.folder import open_folder
+from trainables.data.formats.npz import open_npz
+from trainables.data.formats.nyuv2 import open_nyuv2
+from trainables.data.formats.sunrgbd import open_sunrgbd
 from trainables.data.formats.terrain import open_terrain
+from trainables.data.formats.voc2012 import open_voc2012
 
 if TYPE_CHECKING:
     from trainables.data.formats.protocol import Dataset
@@ -16,6 +20,10 @@ if TYPE_CHECKING:
 FORMATS: dict[str, Callable[[DataSettings], Dataset]] = {
     "folder": open_folder,
     "camvid": open_camvid,
+    "voc2012": open_voc2012,
+    "sunrgbd": open_sunrgbd,
+    "nyuv2": open_nyuv2,
+    "npz": open_npz,
     "terrain": open_terrain,
 }
 

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 
 from trainables.data.errors import DataError
+from trainables.data.formats.files import ignored_labels
 from trainables.data.formats.protocol import StampValue
-from trainables.data.splits import IGNORE, Sample, Split
+from trainables.data.splits import Sample, Split
 
 if TYPE_CHECKING:
     from trainables.data.settings import DataSettings
@@ -40,6 +41,7 @@ class TerrainDataset:
     contaminated: float
     default_split: str = "random"
     lists: Mapping[Split, tuple[str, ...]] = field(default_factory=dict)
+    unpublished: Mapping[Split, str] = field(default_factory=dict)
 
     def missing(self, sample: Sample) -> str | None:
         """A generated pair is never incomplete."""
@@ -76,7 +78,7 @@ def open_terrain(settings: DataSettings) -> TerrainDataset:
     return TerrainDataset(
         samples=tuple(Sample(name=name, group=name) for name in map(name_of, range(settings.terrain.images))),
         class_names=settings.classes or CLASSES,
-        ignored=frozenset({IGNORE} if settings.ignore_index is None else {IGNORE, settings.ignore_index}),
+        ignored=ignored_labels(settings.ignore_index),
         seed=settings.terrain.seed,
         contaminated=settings.terrain.contaminated,
     )
