@@ -1,6 +1,6 @@
 """`data.fraction`: a share of the training images in whole groups, stratified by class presence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +24,23 @@ def chosen_images(groups: Sequence[str], presence_NK: np.ndarray, fraction: floa
     The groups are the first of one order that depends on the seed alone, so that a larger fraction contains a smaller
     one. DataError if nothing is nearer to the fraction than the first group.
     """
-    order = stratified_order(groups, presence_NK, seed)
-    sizes = np.array([len(members) for members in order])
-    held = np.concatenate([[0], sizes.cumsum()])
     wanted = fraction * len(groups)
-    count = int(np.abs(held - wanted).argmin())
-    if count == 0:
-        raise DataError(
-            f"data.fraction {fraction:g} of {len(groups)} training images is {wanted:.1f} images, but the first whole "
-            f"group has {sizes[0]}: set data.fraction to {sizes[0] / len(groups):.2g} or more"
-        )
-    return sorted(index for members in order[:count] for index in members)
+    chosen: list[int] = []
+    for members in stratified_order(groups, presence_NK, seed):
+        # Without this group the number of images is as near or nearer.
+        if len(chosen) + len(members) - wanted >= wanted - len(chosen):
+            if not chosen:
+                raise DataError(
+                    f"data.fraction {fraction:g} of {len(groups)} training images is {wanted:.1f} images, but the "
+                    f"first whole group has {len(members)}: set data.fraction to {len(members) / len(groups):.2g} "
+                    "or more"
+                )
+            break
+        chosen += members
+    return sorted(chosen)
 
 
-def stratified_order(groups: Sequence[str], presence_NK: np.ndarray, seed: int) -> list[list[int]]:
+def stratified_order(groups: Sequence[str], presence_NK: np.ndarray, seed: int) -> Iterator[list[int]]:
     """The images of each group, groups ordered so that every beginning holds each class in proportion.
 
     Greedily, the next group is the one that minimises the sum over classes of (share of the class's images so far -
@@ -58,12 +61,10 @@ def stratified_order(groups: Sequence[str], presence_NK: np.ndarray, seed: int) 
     squares_G = (change_GK**2).sum(axis=1)
     left_G = np.ones(len(names), dtype=bool)
     off_K = np.zeros(change_GK.shape[1])
-    order = []
     for _ in names:
         cost_G = np.where(left_G, squares_G + 2 * change_GK @ off_K, np.inf)
         # Rounded, so that equals are equal on every machine and the seeded order decides between them.
         best = int(cost_G.round(12).argmin())
         left_G[best] = False
         off_K += change_GK[best]
-        order.append(members[names[best]])
-    return order
+        yield members[names[best]]

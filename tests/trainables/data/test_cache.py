@@ -14,6 +14,7 @@ import pytest
 from trainables.data.cache import build_folder, builder_lock, readable, write_atomically
 from trainables.data.dataset import prepare
 from trainables.data.settings import DataSettings
+from trainables.data.split_data import STORED
 from trainables.data.splits import Split
 
 BUILD = """
@@ -96,6 +97,16 @@ def test_a_layout_is_reused_and_another_size_or_drop_is_another_folder(
         before = set(folders(cache))
         prepare(settings.model_copy(update=change), Split.TRAIN, cache)
         assert len(set(folders(cache)) - before) == 1
+
+
+def test_folders_of_an_older_layout_are_built_anew(
+    tmp_path: Path, make_folder: Callable[..., DataSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, cache = make_folder(), tmp_path / "cache"
+    prepare(settings, Split.TRAIN, cache)
+    monkeypatch.setattr("trainables.data.dataset.STORED", STORED - 1)
+    prepare(settings, Split.TRAIN, cache)
+    assert len(folders(cache)) == 2
 
 
 def test_files_touched_but_not_changed_reuse_the_folder(

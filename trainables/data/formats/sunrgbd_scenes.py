@@ -52,7 +52,8 @@ def groups_of(scenes: Sequence[str]) -> dict[str, str]:
     for scene in scenes:
         match = STAMP.search(scene.rpartition("/")[2])
         if match and "/sun3ddata/" not in scene:
-            timed.append((datetime(*map(int, match.groups())), scene))
+            year, month, day, hour, minute, second = map(int, match.groups())
+            timed.append((datetime(year, month, day, hour, minute, second), scene))
     session, latest = "", datetime.min
     for time, scene in sorted(timed):
         if time - latest > SESSION:
