@@ -1,16 +1,21 @@
 """Proof that what a trial declared is what it does."""
 
+import math
 from typing import Any
 
 import torch
 from albumentations import Compose
 from torch.optim import Optimizer
 
+from trainables.clip import GradientClip
 from trainables.data.augment import serialise
+from trainables.ema import AveragedWeights
 from trainables.inference import Inference
 from trainables.losses.criterion import Criterion
+from trainables.losses.settings import LossSettings
 from trainables.models.parts import trained_parts
 from trainables.models.segmentation_net import SegmentationNet
+from trainables.optimizers import part_rates
 from trainables.schedules import Schedule
 from trainables.settings import TrialSettings
 
@@ -23,29 +28,33 @@ def prove_applied(
     criterion: Criterion,
     pipeline: Compose,
     inference: Inference,
+    *,
+    class_names: tuple[str, ...],
+    clip: GradientClip | None = None,
+    ema: AveragedWeights | None = None,
 ) -> dict[str, Any]:
     """What is really in force, read from the objects that train; raises RuntimeError if the settings say otherwise."""
-    training = {id(parameter) for parameter in net.parameters() if parameter.requires_grad}
     unfrozen = _unfrozen_parts(net)
-    optimized = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     _must_equal(
         "model.unfreeze", set(unfrozen), _with_parameters(net, trained_parts(net.parts, settings.model.unfreeze))
     )
-    _must_equal("parameters of the optimizer", {id(parameter) for parameter in optimized}, training)
-    for group, peak in zip(optimizer.param_groups, schedule.peaks, strict=True):
-        _must_equal("optimizer.lr", peak, settings.optimizer.lr)
-        _must_equal("optimizer.weight_decay", group["weight_decay"], settings.optimizer.weight_decay)
-    _must_equal("optimizer.name", type(optimizer).__name__.lower(), settings.optimizer.name)
-    terms = {name: term["weight"] for name, term in settings.loss.terms.model_dump().items() if term["weight"] > 0}
-    _must_equal("loss.terms", criterion.factors, terms)
-    _must_equal("loss.class_weights", criterion.weights_K is not None, settings.loss.class_weights != "none")
+    rates = _prove_optimizer(settings, net, optimizer, schedule)
+    _must_equal("optimizer.clip_norm", None if clip is None else clip.max_norm, settings.optimizer.clip_norm)
+    _must_equal("optimizer.ema", None if ema is None else ema.decay, settings.optimizer.ema)
+    _prove_loss(settings.loss, criterion, class_names)
     return {
-        "trainable_parameters": sum(parameter.numel() for parameter in optimized),
+        "trainable_parameters": sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad),
         "total_parameters": sum(parameter.numel() for parameter in net.parameters()),
         "optimizer": type(optimizer).__name__,
         "lr_peak": max(schedule.peaks),
+        "lr_peaks": rates,
+        "clip_norm": None if clip is None else clip.max_norm,
+        "ema": None if ema is None else ema.decay,
         "class_weights": None if criterion.weights_K is None else criterion.weights_K.tolist(),
         "loss_terms": dict(criterion.factors),
+        "loss_parameters": criterion.parameters,
+        "loss_ignore_target": [class_names[label] for label in criterion.ignore_target],
+        "loss_auxiliary": criterion.auxiliary,
         "augmentations": serialise(pipeline),
         "unfrozen": list(unfrozen),
         "precision": inference.precision,
@@ -53,6 +62,50 @@ def prove_applied(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
+
+
+def _prove_optimizer(
+    settings: TrialSettings, net: SegmentationNet, optimizer: Optimizer, schedule: Schedule
+) -> dict[str, float]:
+    """Peak rate in force of each part that trains."""
+    _must_equal("optimizer.name", type(optimizer).__name__.lower(), settings.optimizer.name)
+    peaks: dict[int, float] = {}
+    for group, peak in zip(optimizer.param_groups, schedule.peaks, strict=True):
+        _must_equal("optimizer.weight_decay", group["weight_decay"], settings.optimizer.weight_decay)
+        peaks |= {id(parameter): peak for parameter in group["params"]}
+    training = {id(parameter) for parameter in net.parameters() if parameter.requires_grad}
+    _must_equal("parameters of the optimizer", set(peaks), training)
+    declared, found = part_rates(net, settings.optimizer), {}
+    for name, module in net.net.named_modules():
+        for parameter in module.parameters(recurse=False):
+            if parameter.requires_grad:
+                part = net.parts[name]
+                found[part] = peaks[id(parameter)]
+                _must_equal(f"optimizer.lr of {part}", found[part], declared[part])
+    return found
+
+
+def _prove_loss(settings: LossSettings, criterion: Criterion, class_names: tuple[str, ...]) -> None:
+    """Terms with their weights and parameters, weights of classes, ignored classes."""
+    terms = {name: term for name, term in settings.terms.model_dump().items() if term["weight"] > 0}
+    _must_equal("loss.terms", criterion.factors, {name: term["weight"] for name, term in terms.items()})
+    for name, term in terms.items():
+        parameters = {key: value for key, value in term.items() if key != "weight"}
+        _must_equal(f"loss.terms.{name}", criterion.parameters[name], parameters)
+    _must_equal("loss.auxiliary", criterion.auxiliary, settings.auxiliary)
+    ignored = tuple(class_names[label] for label in criterion.ignore_target)
+    _must_equal("loss.ignore_target", ignored, settings.ignore_target)
+    _must_equal("loss.class_weights", criterion.weights_K is not None, settings.class_weights != "none")
+    if criterion.weights_K is not None and settings.class_weights == "by_hand":
+        declared_K = [settings.weights_by_hand.get(name, 1.0) for name in class_names]
+        # A class without training pixels has 0; the others have one factor in common.
+        pairs = [pair for pair in zip(criterion.weights_K.tolist(), declared_K, strict=True) if pair[0] > 0]
+        factor = sum(real for real, _ in pairs) / sum(declared for _, declared in pairs)
+        for real, declared in pairs:
+            if not math.isclose(real, factor * declared, rel_tol=1e-5):
+                raise RuntimeError(
+                    f"loss.weights_by_hand: declared {declared_K}, but {criterion.weights_K} are in force"
+                )
 
 
 def _unfrozen_parts(net: SegmentationNet) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from trainables.losses.criterion import TERMS
+from trainables.losses.checks import loss_findings
+from trainables.losses.names import label_ids
+from trainables.losses.terms import LossError
 from trainables.models.build import check_model
 from trainables.models.errors import ModelError
 from trainables.models.table import MODELS
@@ -45,5 +47,19 @@ def _findings(settings: TrialSettings) -> Iterator[str]:
             f"schedule.warmup_epochs: got {settings.schedule.warmup_epochs:g}, expected less than epochs "
             f"({settings.epochs})"
         )
-    if not any(getattr(settings.loss.terms, name).weight for name in TERMS):
-        yield "loss.terms: every weight is 0; give at least one term a weight above 0"
+    yield from loss_findings(settings.loss)
+    boundary = settings.loss.terms.boundary
+    if boundary.weight > 0 and boundary.warmup_epochs >= settings.epochs:
+        yield (
+            f"loss.terms.boundary.warmup_epochs: got {boundary.warmup_epochs:g}, expected less than epochs "
+            f"({settings.epochs})"
+        )
+    if settings.data.classes is not None:
+        for path, names in (
+            ("loss.ignore_target", settings.loss.ignore_target),
+            ("loss.weights_by_hand", settings.loss.weights_by_hand),
+        ):
+            try:
+                label_ids(names, settings.data.classes, path)
+            except LossError as error:
+                yield str(error)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainables.data.split_data import SplitData
 from trainables.device import choose_device
 from trainables.inference import place
-from trainables.losses.criterion import Criterion
+from trainables.losses.criterion import build_criterion
 from trainables.metrics import class_ids, miou_of
 from trainables.models.build import build_model
 from trainables.pictures import shown_indices, take_pictures
@@ -62,10 +62,9 @@ def evaluate_checkpoint(
     net = build_model(plain, data.images_NHWC.shape[-1], len(data.class_names))
     net.net.load_state_dict(content["model"])
     weights_K = json.loads(content["applied"])["class_weights"]
-    tensor_K = None if weights_K is None else torch.tensor(weights_K, dtype=torch.float32, device=device)
     validation = validate(
         place(net, settings, device),
-        Criterion(settings.loss, tensor_K),
+        build_criterion(settings.loss, weights_K, data.class_names, device),
         data,
         settings.batch_size,
         ignore_target=class_ids(settings.metric.ignore_target, data.class_names, "metric.ignore_target"),

@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional
 
 from trainables.data.batches import to_tensor
 from trainables.device import MEMORY_FORMAT, Precision, autocast, choose_precision
+from trainables.models.segmentation_net import SegmentationNet
 from trainables.settings import TrialSettings
 
 
@@ -18,20 +18,27 @@ from trainables.settings import TrialSettings
 class Inference:
     """A model with everything that decides its logits to the last bit."""
 
-    model: nn.Module
+    model: SegmentationNet
     device: torch.device
     precision: Precision
     normalize: Literal["none", "imagenet"]
 
     def logits(self, images_BHWC: NDArray[np.uint8]) -> torch.Tensor:
         """Logits [B, K, H, W] of uint8 images, of the precision the model computes in."""
-        images_BCHW = to_tensor(images_BHWC, self.device, self.normalize).contiguous(memory_format=MEMORY_FORMAT)
         with autocast(self.device, self.precision):
-            logits_BKHW: torch.Tensor = self.model(images_BCHW)
+            logits_BKHW: torch.Tensor = self.model(self._input(images_BHWC))
         return logits_BKHW
 
+    def outputs(self, images_BHWC: NDArray[np.uint8]) -> tuple[torch.Tensor, ...]:
+        """The logits, then those of the model's auxiliary outputs, as training sees them."""
+        with autocast(self.device, self.precision):
+            return self.model.outputs(self._input(images_BHWC))
 
-def place(model: nn.Module, settings: TrialSettings, device: torch.device) -> Inference:
+    def _input(self, images_BHWC: NDArray[np.uint8]) -> torch.Tensor:
+        return to_tensor(images_BHWC, self.device, self.normalize).contiguous(memory_format=MEMORY_FORMAT)
+
+
+def place(model: SegmentationNet, settings: TrialSettings, device: torch.device) -> Inference:
     """Move a model to the device, in the memory format and precision that suit it."""
     return Inference(
         model=model.to(device=device, memory_format=MEMORY_FORMAT),  # type: ignore[call-overload]  # torch's stubs lack it

@@ -8,40 +8,74 @@ from torch.optim import Optimizer
 
 from trainables.schedule_settings import PlateauSettings, ScheduleSettings
 
-# A shape gives the factor at step t of n; t starts at 0.
-Shape = Callable[[int, int], float]
+# A shape gives the factor at step t = 0 … n - 1.
+Shape = Callable[[int], float]
 
 ONE_CYCLE_RISE = 0.3  # share of steps before the peak, the first and the last factor: as torch's OneCycleLR
 ONE_CYCLE_FIRST = 1 / 25
 ONE_CYCLE_LAST = ONE_CYCLE_FIRST / 1e4
 
 
-def _constant(t: int, n: int) -> float:
-    return 1.0
+def _constant(settings: ScheduleSettings, n: int, steps_per_epoch: int) -> Shape:
+    return lambda t: 1.0
 
 
-def _cosine(t: int, n: int) -> float:
+def _cosine(settings: ScheduleSettings, n: int, steps_per_epoch: int) -> Shape:
     """Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, equation 5, without restarts)."""
-    return (1 + math.cos(math.pi * t / n)) / 2
+    return lambda t: (1 + math.cos(math.pi * t / n)) / 2
 
 
-def _one_cycle(t: int, n: int) -> float:
+def _restarts(settings: ScheduleSettings, n: int, steps_per_epoch: int) -> Shape:
+    """Half a cosine from 1 to 0 in each cycle (Loshchilov and Hutter 2017, equation 5); cycles are whole steps."""
+    first = settings.restarts.first_epochs * steps_per_epoch
+
+    def shape(t: int) -> float:
+        length = first
+        steps = max(1, round(length))
+        while t >= steps:
+            t -= steps
+            length *= settings.restarts.growth
+            steps = max(1, round(length))
+        return (1 + math.cos(math.pi * t / steps)) / 2
+
+    return shape
+
+
+def _one_cycle(settings: ScheduleSettings, n: int, steps_per_epoch: int) -> Shape:
     """Up and down once (Smith and Topin 2018), by cosines."""
     peak = ONE_CYCLE_RISE * n - 1
-    if peak > 0 and t <= peak:
-        return _between(ONE_CYCLE_FIRST, 1.0, t / peak)
-    return _between(1.0, ONE_CYCLE_LAST, (t - peak) / (n - 1 - peak))
+
+    def shape(t: int) -> float:
+        if peak > 0 and t <= peak:
+            return _between(ONE_CYCLE_FIRST, 1.0, t / peak)
+        return _between(1.0, ONE_CYCLE_LAST, (t - peak) / (n - 1 - peak))
+
+    return shape
+
+
+def _polynomial(settings: ScheduleSettings, n: int, steps_per_epoch: int) -> Shape:
+    """(1 - t / n)^power (the `poly` policy of Chen et al. 2018)."""
+    return lambda t: float((1 - t / n) ** settings.polynomial.power)
+
+
+def _exponential(settings: ScheduleSettings, n: int, steps_per_epoch: int) -> Shape:
+    """The same factor from step to step, so that the last step has `last`."""
+    return lambda t: float(settings.exponential.last ** (t / max(1, n - 1)))
 
 
 def _between(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
-SHAPES: dict[str, Shape] = {
+# A factory takes the settings, the steps n after warm-up and the steps of an epoch.
+SHAPES: dict[str, Callable[[ScheduleSettings, int, int], Shape]] = {
     "constant": _constant,
     "plateau": _constant,
     "cosine": _cosine,
+    "restarts": _restarts,
     "one_cycle": _one_cycle,
+    "polynomial": _polynomial,
+    "exponential": _exponential,
 }
 
 
@@ -66,10 +100,9 @@ class Schedule:
             )
         self._optimizer = optimizer
         self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
-        self._shape = SHAPES[settings.name]
-        self._plateau = settings.plateau if settings.name == "plateau" else None
-        self._steps = epochs * steps_per_epoch
         self._warmup = round(settings.warmup_epochs * steps_per_epoch)
+        self._shape = SHAPES[settings.name](settings, epochs * steps_per_epoch - self._warmup, steps_per_epoch)
+        self._plateau = settings.plateau if settings.name == "plateau" else None
         self._state = ScheduleState(scale=1.0, best=None, stale=0)
 
     @property
@@ -77,12 +110,16 @@ class Schedule:
         """The highest rate of each parameter group."""
         return tuple(self._peaks)
 
+    @property
+    def rate(self) -> float:
+        """The rate in force now, of the group with the highest peak."""
+        return max(float(group["lr"]) for group in self._optimizer.param_groups)
+
     def factor(self, step: int) -> float:
         """Factor of the peak rate at an optimizer step, counted from 0 over the whole trial."""
-        rest = self._steps - self._warmup
         if step < self._warmup:
-            return (step + 1) / self._warmup * self._shape(0, rest)
-        return self._state["scale"] * self._shape(step - self._warmup, rest)
+            return (step + 1) / self._warmup * self._shape(0)
+        return self._state["scale"] * self._shape(step - self._warmup)
 
     def before_step(self, step: int) -> None:
         """Set the rates of this optimizer step."""

@@ -1,19 +1,20 @@
 """The trainable of a segmentation trial."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
-import torch
-
 from trainables.applied import prove_applied
+from trainables.clip import GradientClip
 from trainables.data.augment import build_pipeline
 from trainables.data.batches import TrainBatches
 from trainables.data.dataset import prepare
 from trainables.data.split_data import SplitData
 from trainables.data.splits import Split
+from trainables.ema import AveragedWeights
 from trainables.inference import place
 from trainables.losses.class_weights import class_weights
-from trainables.losses.criterion import Criterion
+from trainables.losses.criterion import build_criterion
 from trainables.metrics import MetricError, class_ids, miou_of
 from trainables.models.build import build_model
 from trainables.optimizers import build_optimizer
@@ -57,16 +58,27 @@ class SegmentationTrainable:
         seed_everything(derive(settings.seed, "weights"))
         net = build_model(settings.model, channels, len(self.class_names))
         self._inference = place(net, settings, context.device)
-        weights_K = class_weights(settings.loss.class_weights, train.pixels_K, train.images_K, self.class_names)
-        tensor_K = None if weights_K is None else torch.tensor(weights_K, dtype=torch.float32, device=context.device)
-        self._criterion = Criterion(settings.loss, tensor_K)
+        weights_K = class_weights(settings.loss, train.pixels_NK, self.class_names)
+        self._criterion = build_criterion(settings.loss, weights_K, self.class_names, context.device)
         self._optimizer = build_optimizer(net, settings.optimizer)
+        clip_norm, decay = settings.optimizer.clip_norm, settings.optimizer.ema
+        self._clip = None if clip_norm is None else GradientClip(self._optimizer, clip_norm)
+        self._ema = None if decay is None else AveragedWeights(net, decay)
         pipeline = build_pipeline(settings.augment, (size[0], size[1]))
         self._batches = TrainBatches(train, settings.batch_size, pipeline, settings.seed, context.threads)
         self._schedule = Schedule(self._optimizer, settings.schedule, settings.epochs, len(self._batches))
         self._net = net
         self.applied = prove_applied(
-            settings, net, self._optimizer, self._schedule, self._criterion, pipeline, self._inference
+            settings,
+            net,
+            self._optimizer,
+            self._schedule,
+            self._criterion,
+            pipeline,
+            self._inference,
+            class_names=self.class_names,
+            clip=self._clip,
+            ema=self._ema,
         )
 
     def run_epoch(self, epoch: int) -> EpochResult:
@@ -74,36 +86,41 @@ class SegmentationTrainable:
         seed_everything(derive(self._settings.seed, "epoch", epoch))
         train_loss = train_epoch(
             self._inference,
-            self._criterion,
+            self._criterion.at(epoch),
             self._optimizer,
             self._schedule,
             self._batches.epoch(epoch),
             first_step=(epoch - 1) * len(self._batches),
+            clip=self._clip,
+            ema=self._ema,
         )
-        validation = validate(
-            self._inference,
-            self._criterion,
-            self._validation_data,
-            self._settings.batch_size,
-            ignore_target=self._ignore_target,
-            pictures=shown_indices(self._validation_data),
-        )
+        with nullcontext() if self._ema is None else self._ema.in_place():
+            validation = validate(
+                self._inference,
+                self._criterion,
+                self._validation_data,
+                self._settings.batch_size,
+                ignore_target=self._ignore_target,
+                pictures=shown_indices(self._validation_data),
+            )
         metrics = {
             "val/loss": validation.loss,
             "val/ce": validation.ce,
             "train/loss": train_loss,
-            "lr": float(self._optimizer.param_groups[0]["lr"]),
+            "lr": self._schedule.rate,
         }
         self._schedule.after_epoch(validation.loss, miou_of(validation.counts_KK, self._exclude))
         pictures = take_pictures(self._validation_data, validation.predictions)
         return EpochResult(validation.counts_KK, metrics, pictures)
 
     def state(self) -> State:
-        """Weights, optimizer and schedule; random numbers follow from the seed and the epoch."""
+        """Weights, averages, optimizer and schedule; random numbers follow from the seed and the epoch."""
+        averages = {} if self._ema is None else {"ema": self._ema.state_dict()}
         return {
-            "model": self.model_state(),
+            "model": self._net.net.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
+            **averages,
         }
 
     def load_state(self, state: State) -> None:
@@ -111,10 +128,13 @@ class SegmentationTrainable:
         self._net.net.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
+        if self._ema is not None:
+            self._ema.load_state_dict(state["ema"])
 
     def model_state(self) -> State:
-        """The weights under the names of the plain network, without this project's wrapper."""
-        return self._net.net.state_dict()
+        """The weights that are validated, under the names of the plain network, without this project's wrapper."""
+        averages = {} if self._ema is None else self._ema.state_dict()
+        return {**self._net.net.state_dict(), **averages}
 
     def reset(self) -> None:
         """Let go of model, optimizer and data."""

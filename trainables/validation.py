@@ -13,6 +13,7 @@ from trainables.inference import Inference, resize_logits
 from trainables.losses.criterion import Criterion, EpochLoss
 from trainables.losses.scores import Scores
 from trainables.losses.settings import LossSettings
+from trainables.losses.target import Target
 from trainables.metrics import ConfusionMatrix
 
 # Logits at the masks' own size are made for a few images at a time: 128 MiB of them at most, where more than one.
@@ -56,8 +57,9 @@ def validate(
         logits_BKHW = inference.logits(images_BHWC)
         for start, stop in _same_size(masks, classes):
             logits = resize_logits(logits_BKHW[start:stop], masks[start].shape)
-            target = torch.from_numpy(np.stack(masks[start:stop])).to(inference.device)
-            scores = Scores(logits, target)
+            labels = np.stack(masks[start:stop])
+            target = torch.from_numpy(labels).to(inference.device)
+            scores = Scores(logits, Target(target, classes, labels))
             loss.add(criterion.statistics(scores))
             ce.add(plain.statistics(scores))
             # Not argmax, which is five times slower over planes on a CPU; both take the first of equals.

@@ -15,6 +15,9 @@ from trainables.settings import TrialSettings
 SETTINGS = TrialSettings.model_validate({"model": {"width": 2, "depth": 2}, "precision": "fp32"})
 
 
+NAMES = ("soil", "sand", "rock", "sky")
+
+
 def prove(declared, change=lambda net, optimizer: None):
     """Build by SETTINGS, change something, and prove it against other settings."""
     net = build_model(SETTINGS.model, 3, 4)
@@ -24,7 +27,8 @@ def prove(declared, change=lambda net, optimizer: None):
     pipeline = build_pipeline(SETTINGS.augment, (8, 8))
     inference = place(net, SETTINGS, torch.device("cpu"))
     settings = TrialSettings.model_validate({**SETTINGS.model_dump(), **declared})
-    return prove_applied(settings, net, optimizer, schedule, Criterion(SETTINGS.loss, None), pipeline, inference)
+    criterion = Criterion(SETTINGS.loss, None)
+    return prove_applied(settings, net, optimizer, schedule, criterion, pipeline, inference, class_names=NAMES)
 
 
 def freeze_one(net, optimizer):
@@ -48,7 +52,7 @@ def test_what_was_declared_is_in_force():
 @pytest.mark.parametrize(
     ("declared", "message"),
     [
-        ({"optimizer": {"lr": 0.5}}, r"optimizer.lr: declared 0.5, but 0.001 is in force"),
+        ({"optimizer": {"lr": 0.5}}, r"optimizer.lr of .*: declared 0.5, but 0.001 is in force"),
         ({"optimizer": {"weight_decay": 0.5}}, r"optimizer.weight_decay: declared 0.5, but 0.0 is in force"),
         ({"optimizer": {"name": "sgd"}}, r"optimizer.name: declared sgd, but adam is in force"),
         ({"loss": {"terms": {"dice": {"weight": 1}}}}, r"loss.terms: declared .*dice"),

@@ -1,5 +1,7 @@
 """Soft dice."""
 
+from collections.abc import Mapping
+
 import torch
 
 from trainables.losses.scores import Scores
@@ -17,13 +19,18 @@ class Dice:
     def __init__(self, settings: DiceSettings, weights_K: torch.Tensor | None) -> None:
         pass
 
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """It has none."""
+        return {}
+
     def statistics(self, scores: Scores) -> torch.Tensor:
         """[3, K]: sum(p t), sum(p), sum(t)."""
-        # A product with the validity sums in one pass over the softmax; the target class's p is known from its loss.
-        chance_BKP, valid_BP1 = scores.chance_BKHW.flatten(2), scores.valid_BHW.flatten(1)[:, :, None]
+        target = scores.target
+        # The target class's p is known from its loss.
         target_chance_BHW = torch.exp(-scores.loss_BHW)
-        hits_K = torch.stack([(target_chance_BHW * (scores.masks_BHW == k)).sum() for k in range(scores.classes)])
-        return torch.stack([hits_K, torch.bmm(chance_BKP, valid_BP1).sum((0, 2)), scores.pixels_K])
+        hits_K = torch.stack([(target_chance_BHW * (target.masks_BHW == k)).sum() for k in range(target.classes)])
+        return torch.stack([hits_K, scores.valid_sums_K(scores.chance_BKHW), target.pixels_K])
 
     def value(self, statistics: torch.Tensor) -> torch.Tensor:
         """Mean over the present classes."""

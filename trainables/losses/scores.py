@@ -1,20 +1,21 @@
-"""What the terms of a loss share about a batch, computed once."""
+"""What the terms of a loss share about the logits of a batch, computed once."""
 
+from collections.abc import Collection
 from functools import cached_property
 
 import torch
 from torch.nn import functional
 
 from trainables.data.splits import IGNORE
+from trainables.losses.target import Target
 
 
 class Scores:
-    """Logits [B, K, H, W] of any precision against uint8 masks [B, H, W] with IGNORE; figures are fp32."""
+    """Logits [B, K, H, W] of any precision against a target; figures are fp32."""
 
-    def __init__(self, logits_BKHW: torch.Tensor, masks_BHW: torch.Tensor) -> None:
+    def __init__(self, logits_BKHW: torch.Tensor, target: Target) -> None:
         self.logits_BKHW = logits_BKHW.float()
-        self.masks_BHW = masks_BHW
-        self.classes = logits_BKHW.shape[1]
+        self.target = target
 
     @cached_property
     def log_chance_BKHW(self) -> torch.Tensor:
@@ -27,16 +28,6 @@ class Scores:
         return self.log_chance_BKHW.exp()
 
     @cached_property
-    def valid_BHW(self) -> torch.Tensor:
-        """1 where a pixel counts, else 0."""
-        return (self.masks_BHW != IGNORE).float()
-
-    @cached_property
-    def pixels_K(self) -> torch.Tensor:
-        """Number of valid pixels of each class."""
-        return torch.bincount(self.masks_BHW.flatten(), minlength=self.classes)[: self.classes].float()
-
-    @cached_property
     def loss_BHW(self) -> torch.Tensor:
         """Negative log-likelihood of each pixel's target class, 0 where ignored."""
         return self.weighted_loss_BHW(None)
@@ -45,5 +36,18 @@ class Scores:
         """`loss_BHW` times the weight of the target class."""
         # Not summed by the kernel, whose sum is not reproducible on CUDA.
         return functional.nll_loss(
-            self.log_chance_BKHW, self.masks_BHW.long(), weight=weights_K, ignore_index=IGNORE, reduction="none"
+            self.log_chance_BKHW, self.target.masks_BHW.long(), weight=weights_K, ignore_index=IGNORE, reduction="none"
         )
+
+    def valid_sums_K(self, values_BKHW: torch.Tensor) -> torch.Tensor:
+        """Sums over valid pixels, in one pass over the values."""
+        values_BKP, valid_BP1 = values_BKHW.flatten(2), self.target.valid_BHW.flatten(1)[:, :, None]
+        return torch.bmm(values_BKP, valid_BP1).sum((0, 2))
+
+    def without(self, labels: Collection[int]) -> "Scores":
+        """The same logits against the target with the pixels of some classes ignored."""
+        if not labels:
+            return self
+        rest = Scores(self.logits_BKHW, self.target.without(labels))
+        rest.log_chance_BKHW = self.log_chance_BKHW
+        return rest

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from trainables.settings_base import Settings
 
@@ -31,13 +31,17 @@ class FocalSettings(TermSettings):
 
 
 class BoundarySettings(TermSettings):
-    """Boundary loss over signed distances to the target's outline; only beside a region term."""
+    """Boundary loss over signed distances to the target's outline; only beside another term."""
 
-    warmup_epochs: float = Field(0.0, ge=0, description="epochs over which the weight grows linearly from 0")
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        description="epochs over which the weight grows linearly from 0 in training; validation takes the full weight",
+    )
 
 
 class LovaszSettings(TermSettings):
-    """Lovasz softmax over the classes present in the batch."""
+    """Lovász softmax over the classes present in the batch, all its pixels together."""
 
 
 class TermsSettings(Settings):
@@ -60,10 +64,14 @@ class LossSettings(Settings):
         "median_frequency, effective_number (over images), by_hand (loss.weights_by_hand)",
     )
     effective_number_beta: float = Field(0.999, ge=0, lt=1, description="beta of effective_number")
-    weights_by_hand: dict[str, float] = Field(
-        default_factory=dict, description="weight by class name, for by_hand; classes not named get 1"
+    weights_by_hand: dict[str, NonNegativeFloat] = Field(
+        default_factory=dict,
+        description="weight by class name, for by_hand; classes not named get 1; all are scaled to mean 1 over the "
+        "classes in training",
     )
-    ignore_target: tuple[str, ...] = Field((), description="classes whose target pixels do not count in the loss")
+    ignore_target: tuple[str, ...] = Field(
+        (), description="classes whose target pixels do not count in the loss, nor in class weights"
+    )
     auxiliary: float = Field(
         0.4, ge=0, description="factor of the loss of a model's auxiliary outputs, where it has any"
     )

@@ -1,5 +1,6 @@
 """What a loss term is: sums that add up over batches, and the value that they give."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -18,6 +19,11 @@ class LossTerm(Protocol):
     cut into batches: `statistics` of a batch are differentiable sums that add up over batches, `value` is the scalar
     loss that they give. A batch without valid pixels has the value 0.
     """
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """The settings of the term that are in force, beside its weight."""
+        ...
 
     def statistics(self, scores: Scores) -> torch.Tensor:
         """Sums over the valid pixels of a batch."""

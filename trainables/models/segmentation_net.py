@@ -34,6 +34,10 @@ class SegmentationNet(nn.Module):
         logits_BKHW: torch.Tensor = self.net(images_BCHW)
         return logits_BKHW[..., :height, :width]
 
+    def outputs(self, images_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The logits, then those of auxiliary outputs."""
+        return (self(images_BCHW),)
+
     def unfreeze(self, depth: str) -> None:
         """Let the parts of an unfreeze depth train and freeze all others; raises ModelError for a missing depth."""
         self.unfrozen = trained_parts(self.parts, depth)

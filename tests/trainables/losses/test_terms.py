@@ -13,6 +13,7 @@ from trainables.losses.cross_entropy import CrossEntropy
 from trainables.losses.dice import Dice
 from trainables.losses.scores import Scores
 from trainables.losses.settings import CrossEntropySettings, DiceSettings, LossSettings, TermsSettings
+from trainables.losses.target import Target
 from trainables.losses.terms import LossError
 
 WEIGHTS = torch.tensor([0.5, 2.0, 0.0, 1.5])
@@ -24,6 +25,10 @@ def batch(seed=0, images=3, classes=4):
     masks = torch.randint(0, classes, (images, 5, 7), generator=generator).to(torch.uint8)
     masks[:, 0, :4] = 255
     return logits, masks
+
+
+def scores_of(logits, masks):
+    return Scores(logits, Target(masks, logits.shape[1]))
 
 
 def both_terms(weights=None):
@@ -43,7 +48,7 @@ def test_every_term_of_the_settings_has_a_row():
 def test_cross_entropy_equals_a_loop_and_torch(weights):
     logits, masks = batch()
     term = CrossEntropy(CrossEntropySettings(), weights)
-    value = float(term.value(term.statistics(Scores(logits, masks))))
+    value = float(term.value(term.statistics(scores_of(logits, masks))))
     total = norm = 0.0
     chance = chances(logits)
     for image, row, column in np.ndindex(*masks.shape):
@@ -62,14 +67,14 @@ def test_cross_entropy_hand_worked():
     masks = torch.tensor([[[1, 0]]], dtype=torch.uint8)
     term = CrossEntropy(CrossEntropySettings(), torch.tensor([1.0, 3.0]))
     expected = (3 * math.log(4 / 3) + math.log(2)) / 4
-    assert float(term.value(term.statistics(Scores(logits, masks)))) == pytest.approx(expected, rel=1e-6)
+    assert float(term.value(term.statistics(scores_of(logits, masks)))) == pytest.approx(expected, rel=1e-6)
 
 
 def test_dice_equals_a_loop_over_present_classes():
     logits, masks = batch()
     masks[masks == 2] = 255
     term = Dice(DiceSettings(), None)
-    value = float(term.value(term.statistics(Scores(logits, masks))))
+    value = float(term.value(term.statistics(scores_of(logits, masks))))
     chance, labels, losses = chances(logits), masks.numpy(), []
     for k in (0, 1, 3):
         valid = labels != 255
@@ -82,7 +87,7 @@ def test_dice_equals_smp_where_all_classes_are_present():
     logits, masks = batch()
     term = Dice(DiceSettings(), None)
     expected = DiceLoss("multiclass", ignore_index=255)(logits, masks.long())
-    assert float(term.value(term.statistics(Scores(logits, masks)))) == pytest.approx(float(expected), rel=1e-5)
+    assert float(term.value(term.statistics(scores_of(logits, masks)))) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_dice_of_a_perfect_prediction_is_zero():
@@ -90,7 +95,7 @@ def test_dice_of_a_perfect_prediction_is_zero():
     masks[masks == 255] = 0
     logits = functional.one_hot(masks.long(), 4).permute(0, 3, 1, 2).float() * 100
     term = Dice(DiceSettings(), None)
-    assert float(term.value(term.statistics(Scores(logits, masks)))) == pytest.approx(0, abs=1e-6)
+    assert float(term.value(term.statistics(scores_of(logits, masks)))) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
@@ -99,11 +104,13 @@ def test_an_epoch_does_not_depend_on_how_it_is_cut_into_batches(weights, cut):
     logits, masks = batch()
     criterion = both_terms(weights)
     whole, parts = EpochLoss(criterion), EpochLoss(criterion)
-    whole.add(criterion.statistics(Scores(logits, masks)))
+    whole.add(criterion.statistics(scores_of(logits, masks)))
     for part in (slice(0, cut), slice(cut, 3)):
-        parts.add(criterion.statistics(Scores(logits[part], masks[part])))
+        parts.add(criterion.statistics(scores_of(logits[part], masks[part])))
     assert parts.value() == pytest.approx(whole.value(), rel=1e-6)
-    assert whole.value() == pytest.approx(float(criterion.value(criterion.statistics(Scores(logits, masks)))), rel=1e-6)
+    assert whole.value() == pytest.approx(
+        float(criterion.value(criterion.statistics(scores_of(logits, masks)))), rel=1e-6
+    )
 
 
 def test_permuting_classes_changes_nothing():
@@ -112,8 +119,8 @@ def test_permuting_classes_changes_nothing():
     new_label = torch.argsort(order).to(torch.uint8)
     permuted = torch.where(masks == 255, masks, new_label[masks.clamp_max(3).long()])
     before, after = both_terms(WEIGHTS), both_terms(WEIGHTS[order])
-    value = before.value(before.statistics(Scores(logits, masks)))
-    assert float(after.value(after.statistics(Scores(logits[:, order], permuted)))) == pytest.approx(
+    value = before.value(before.statistics(scores_of(logits, masks)))
+    assert float(after.value(after.statistics(scores_of(logits[:, order], permuted)))) == pytest.approx(
         float(value), rel=1e-6
     )
 
@@ -122,7 +129,7 @@ def test_ignored_pixels_have_no_gradient_and_valid_ones_do():
     logits, masks = batch()
     logits.requires_grad_()
     criterion = both_terms()
-    criterion.value(criterion.statistics(Scores(logits, masks))).backward()
+    criterion.value(criterion.statistics(scores_of(logits, masks))).backward()
     changed = logits.grad.abs().sum(1) > 0
     assert torch.equal(changed, masks != 255)
 
@@ -133,7 +140,7 @@ def test_a_batch_without_valid_pixels_is_zero_with_a_zero_gradient(weights):
     logits.requires_grad_()
     masks.fill_(255)
     criterion = both_terms(weights)
-    value = criterion.value(criterion.statistics(Scores(logits, masks)))
+    value = criterion.value(criterion.statistics(scores_of(logits, masks)))
     value.backward()
     assert value.detach() == 0
     assert torch.equal(logits.grad, torch.zeros_like(logits))
@@ -143,7 +150,7 @@ def test_terms_add_up_with_their_weights_and_zero_removes_one():
     logits, masks = batch()
     criterion = both_terms()
     assert criterion.factors == {"cross_entropy": 1.0, "dice": 0.7}
-    value = float(criterion.value(criterion.statistics(Scores(logits, masks))))
+    value = float(criterion.value(criterion.statistics(scores_of(logits, masks))))
     expected = functional.cross_entropy(logits, masks.long(), ignore_index=255) + 0.7 * DiceLoss(
         "multiclass", ignore_index=255
     )(logits, masks.long())
@@ -153,7 +160,7 @@ def test_terms_add_up_with_their_weights_and_zero_removes_one():
 
 def test_bf16_logits_are_summed_in_fp32():
     logits, masks = batch()
-    statistics = both_terms().statistics(Scores(logits.bfloat16(), masks))
+    statistics = both_terms().statistics(scores_of(logits.bfloat16(), masks))
     assert all(value.dtype == torch.float32 for value in statistics.values())
 
 
