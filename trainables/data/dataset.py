@@ -7,6 +7,7 @@ from typing import Any
 
 from trainables.data.cache import build_folder, builder_lock, write_atomically
 from trainables.data.checks import unpaired
+from trainables.data.cleaning import cleaned
 from trainables.data.errors import DataError, raise_findings
 from trainables.data.fingerprints import digest, split_fingerprint, split_stamp
 from trainables.data.formats.protocol import Dataset
@@ -69,11 +70,11 @@ def split_samples(dataset: Dataset, settings: DataSettings, split: Split) -> tup
 
 
 def prepare(settings: DataSettings, split: Split, cache: Path) -> SplitData:
-    """The split as a trial sees it: of the training split `data.fraction`, everything else as `split_data`."""
+    """The split as a trial sees it: of training `data.fraction`, then cleaned; everything else as `split_data`."""
     data = split_data(settings, split, cache)
     if split is not Split.TRAIN:
         return data
-    return fraction_of(data, settings.fraction, settings.split_seed, cache)
+    return cleaned(fraction_of(data, settings.fraction, settings.split_seed, cache), settings, cache)
 
 
 def split_data(settings: DataSettings, split: Split, cache: Path) -> SplitData:
