@@ -95,3 +95,17 @@ def test_a_fraction_without_an_image_is_refused(tmp_path: Path, make_folder: Cal
     settings = make_folder(count=10, fraction=0.05)
     with pytest.raises(DataError, match=r"data\.fraction 0\.05 of 6 training images is 0\.3 images.* to 0\.17 or more"):
         prepare(settings, Split.TRAIN, tmp_path)
+
+
+def test_what_is_cleaned_is_the_fraction(tmp_path: Path, make_folder: Callable[..., DataSettings]) -> None:
+    settings = make_folder(count=30, fraction=0.5)
+    half = prepare(settings, Split.TRAIN, tmp_path)
+    clean = DataSettings.model_validate({**settings.model_dump(), "clean": {"outliers": 1.0}})
+    data = prepare(clean, Split.TRAIN, tmp_path)
+    means_N = half.images_NHWC.mean(axis=(1, 2, 3))
+    near_N = np.abs(means_N - means_N.mean()) <= means_N.std()
+    assert 0 < near_N.sum() < len(half.names)
+    assert data.names == tuple(name for name, near in zip(half.names, near_N, strict=True) if near)
+    assert (data.presence_NK == half.presence_NK[near_N]).all()
+    assert data.fingerprint == half.fingerprint
+    assert prepare(clean, Split.VALIDATION, tmp_path).key == prepare(settings, Split.VALIDATION, tmp_path).key
