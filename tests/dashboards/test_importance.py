@@ -1,6 +1,7 @@
 """Importance against Optuna's own evaluator on the same trials, and what is said where there are too few."""
 
 import warnings
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -96,7 +97,30 @@ def test_a_conditional_parameter_is_there_with_the_trials_that_had_it(builder: B
     with_it = sum("augment.strength" in trial.params for trial in study.trials)
     assert 0 < with_it < 20
     assert (rows["augment.strength"]["active in"], rows["augment.strength"]["trials"]) == (with_it, 20)
-    assert any(f"active in {with_it} of 20" in label for label in draw_importance(study).layout.yaxis.ticktext)
+    best = sorted(study.trials, key=lambda trial: -trial.values[2])[:5]
+    in_best = sum("augment.strength" in trial.params for trial in best)
+    assert rows["augment.strength"]["active in best"] == in_best
+    label = f"active in {with_it} of 20, in {in_best} of the best 5"
+    assert any(label in text for text in draw_importance(study).layout.yaxis.ticktext)
+
+
+def test_a_parameter_that_few_of_the_best_had_is_not_judged(builder: Builder) -> None:
+    for number in range(20):
+        builder.trial([number / 100], TrialState.COMPLETE, "finished")
+    study = builder.read()
+    # The best are those without a strength, but for the very best one.
+    with_it = [trial.number for trial in study.trials if "augment.strength" in trial.params]
+    trials = tuple(
+        replace(trial, values={1: 0.9 if trial.number == with_it[0] else trial.number / 100})
+        if trial.number in with_it
+        else replace(trial, values={1: 0.5 + trial.number / 100})
+        for trial in study.trials
+    )
+    found = importance_of(replace(study, trials=trials))
+    assert sum("augment.strength" in trial.params for trial in found.best) == 1
+    assert "augment.strength" not in found.shares
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert found.warnings == ("Not judged, active in fewer than 3 of the best 5: augment.strength (1).",)
 
 
 def test_optunas_verbosity_is_left_as_it_was(builder: Builder) -> None:
