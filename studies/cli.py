@@ -8,7 +8,7 @@ import optuna
 import typer
 from rich.console import Console
 
-from studies import cli_files, cli_results, cli_run
+from studies import cli_data, cli_files, cli_results, cli_run
 from studies.resources import RayNotStarted
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command()(cli_files.validate)
 app.command()(cli_files.recipes)
 app.command()(cli_files.show)
 app.command()(cli_files.schema)
+app.command()(cli_data.audit)
 
 
 def main() -> None:

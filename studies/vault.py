@@ -68,6 +68,15 @@ class TestVault:
             entry = self._append("result", opening.number, self.entries(), result=dict(result))
         return str(entry["hash"])
 
+    def note(self, subject: Mapping[str, Any]) -> str:
+        """Write that the test images are about to be looked at without an evaluation, as by an audit; returns the head.
+
+        It is no opening: no model is measured.
+        """
+        with open_lease(self._storage, f"{LEDGER}/{self._fingerprint}"):
+            entry = self._append("audit", 0, self.entries(), subject=dict(subject))
+        return str(entry["hash"])
+
     def entries(self) -> list[dict[str, Any]]:
         """The ledger's entries in order; raises VaultError where the chain is broken."""
         attributes = self._ledger().user_attrs
