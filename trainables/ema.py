@@ -32,7 +32,8 @@ class AveragedWeights:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step 0, 1, … of the trial."""
-        average = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        decay = min(self.decay, (1 + step) / (10 + step))
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # untyped in torch
         average([self._averages[name] for name in self._weights], list(self._weights.values()), step)
         for name, counter in self._counters.items():
             self._averages[name].copy_(counter)

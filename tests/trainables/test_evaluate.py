@@ -78,6 +78,24 @@ def test_evaluation_is_whole(settings, folder, terrain_cache):
     np.testing.assert_array_equal(evaluation.pictures.truths[0], data.own_mask(1))
 
 
+def test_averaged_weights_and_the_whole_loss_are_what_is_evaluated(tmp_path, terrain_cache, terrain_settings):
+    loss = {
+        "terms": {"focal": {"weight": 0.5}, "boundary": {"weight": 0.4, "warmup_epochs": 1}, "lovasz": {"weight": 1}},
+        "class_weights": "by_hand",
+        "weights_by_hand": {"big rock": 3},
+        "ignore_target": ["background"],
+    }
+    settings = terrain_settings(epochs=2, loss=loss, optimizer={"lr": 3e-3, "ema": 0.8})
+    run = TrialRun(settings, tmp_path, terrain_cache, threads=1, device=torch.device("cpu"))
+    while run.next_row()["end"] is None:
+        pass
+    data = prepare(settings.data, Split.VALIDATION, terrain_cache)
+    evaluation = evaluate_checkpoint(tmp_path / "best.pt", settings, data, device=torch.device("cpu"))
+    metrics = best_row(tmp_path)["metrics"]
+    found = [evaluation.miou, evaluation.loss, evaluation.ce]
+    assert found == [metrics[name] for name in ("val/miou", "val/loss", "val/ce")]
+
+
 def test_a_checkpoint_of_other_classes_is_refused(settings, folder, make_split):
     with pytest.raises(CheckpointError, match="was trained for the classes background, soil, bedrock, sand, big rock"):
         evaluate_checkpoint(folder / "best.pt", settings, make_split())

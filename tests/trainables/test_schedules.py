@@ -6,7 +6,14 @@ import typing
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    ExponentialLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+)
 
 from trainables.schedule_settings import ScheduleSettings
 from trainables.schedules import SHAPES, Schedule
@@ -62,14 +69,60 @@ def test_one_cycle_of_a_few_steps_has_finite_rates(total):
     assert all(0 <= rate <= LR for rate in rates(*make("one_cycle", epochs=1, steps=total), total))
 
 
+@pytest.mark.parametrize(("first_epochs", "growth"), [(1, 1), (2, 1), (1, 2), (0.4, 3), (9, 1)])
+def test_restarts_equal_torch(first_epochs, growth):
+    _, peer = make()
+    scheduler = CosineAnnealingWarmRestarts(peer, T_0=round(first_epochs * STEPS), T_mult=growth)
+    found = rates(*make("restarts", restarts={"first_epochs": first_epochs, "growth": growth}), EPOCHS * STEPS)
+    assert found == pytest.approx(torch_rates(peer, scheduler, EPOCHS * STEPS), rel=1e-9)
+
+
+def test_cycles_of_restarts_are_whole_steps():
+    """Cycles of 1.5, 2.25 and 3.375 epochs of 4 steps are 6, 9 and 14 steps (13.5 to the even one)."""
+    schedule, _ = make("restarts", epochs=10, steps=4, restarts={"first_epochs": 1.5, "growth": 1.5})
+    assert [step for step in range(30) if schedule.factor(step) == 1] == [0, 6, 15, 29]
+    tiny, _ = make("restarts", restarts={"first_epochs": 1e-3})
+    assert {tiny.factor(step) for step in range(20)} == {1.0}
+
+
+@pytest.mark.parametrize("power", [0.5, 0.9, 2])
+def test_polynomial_equals_torch(power):
+    _, peer = make()
+    expected = torch_rates(peer, PolynomialLR(peer, total_iters=EPOCHS * STEPS, power=power), EPOCHS * STEPS)
+    assert rates(*make("polynomial", polynomial={"power": power}), EPOCHS * STEPS) == pytest.approx(expected, rel=1e-9)
+
+
+def test_exponential_equals_torch_and_ends_at_its_last_factor():
+    _, peer = make()
+    expected = torch_rates(peer, ExponentialLR(peer, gamma=0.02 ** (1 / (EPOCHS * STEPS - 1))), EPOCHS * STEPS)
+    found = rates(*make("exponential", exponential={"last": 0.02}), EPOCHS * STEPS)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert found[-1] == pytest.approx(0.02 * LR)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_trial_of_one_step_has_a_rate(name):
+    (found,) = rates(*make(name, epochs=1, steps=1), 1)
+    assert 0 < found <= LR
+
+
+def test_the_rate_in_force_is_that_of_the_group_with_the_highest_peak():
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": [weights[0]], "lr": 1e-4}, {"params": [weights[1]], "lr": 1e-2}])
+    schedule = Schedule(optimizer, ScheduleSettings(name="cosine"), 2, 2)
+    schedule.before_step(2)
+    assert schedule.rate == pytest.approx(5e-3)
+
+
 def test_constant_is_constant():
     assert rates(*make(), 20) == [LR] * 20
 
 
-@pytest.mark.parametrize("name", ["constant", "cosine", "one_cycle", "plateau"])
+@pytest.mark.parametrize("name", SHAPES)
 def test_warm_up_rises_to_the_first_rate_and_the_rest_follows_in_the_remaining_steps(name):
-    found = rates(*make(name, warmup_epochs=1.6), 20)
-    rest = rates(*make(name, epochs=1, steps=12), 12)
+    # Cycles of restarts are 6 steps here and there.
+    found = rates(*make(name, warmup_epochs=1.6, restarts={"first_epochs": 1.2}), 20)
+    rest = rates(*make(name, epochs=1, steps=12, restarts={"first_epochs": 0.5}), 12)
     assert found[:8] == pytest.approx([rest[0] * (step + 1) / 8 for step in range(8)])
     assert found[8:] == pytest.approx(rest)
 

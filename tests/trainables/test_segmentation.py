@@ -13,6 +13,7 @@ from trainables.metrics import MetricError
 from trainables.protocol import Context
 from trainables.segmentation import SegmentationTrainable
 from trainables.settings import TrialSettings
+from trainables.validation import validate
 
 
 def built(settings, tmp_path, train, validation):
@@ -107,6 +108,91 @@ def test_two_epochs_at_decoder_move_no_bit_of_real_imagenet_weights(tmp_path, sh
     after = trainable.model_state()
     assert any(name.endswith("running_var") for name in before)
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+# Everything that training remembers from epoch to epoch, and all that is added to a plain step.
+EVERYTHING = {
+    "epochs": 4,
+    "schedule": {"name": "restarts", "warmup_epochs": 0.5, "restarts": {"first_epochs": 1, "growth": 1.5}},
+    "optimizer": {"name": "adamw", "lr": 1e-2, "layer_decay": 0.7, "clip_norm": 0.5, "ema": 0.8},
+    "loss": {
+        "terms": {
+            "cross_entropy": {"label_smoothing": 0.1},
+            "focal": {"weight": 0.5},
+            "boundary": {"weight": 0.3, "warmup_epochs": 3},
+            "lovasz": {"weight": 0.5},
+        },
+        "class_weights": "median_frequency",
+        "ignore_target": ["class0"],
+    },
+}
+
+
+def test_everything_goes_on_the_same_from_a_stored_state(tmp_path, make_split):
+    data = make_split()
+    whole = built(settings_of(**EVERYTHING), tmp_path, data, data)
+    for epoch in (1, 2):
+        whole.run_epoch(epoch)
+    torch.save({"state": whole.state()}, tmp_path / "last.pt")
+    parts = built(settings_of(**EVERYTHING), tmp_path, data, data)
+    parts.load_state(torch.load(tmp_path / "last.pt", weights_only=True)["state"])
+    for epoch in (3, 4):
+        first, second = whole.run_epoch(epoch), parts.run_epoch(epoch)
+        assert first.metrics == second.metrics
+        np.testing.assert_array_equal(first.confusion_KK, second.confusion_KK)
+    for one, other in ((whole.model_state(), parts.model_state()), (whole.state()["model"], parts.state()["model"])):
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_averaged_weights_are_validated_and_kept_while_the_others_train(tmp_path, make_split):
+    data = make_split()
+    plain = built(settings_of(optimizer={"lr": 1e-2}), tmp_path, data, data)
+    averaged = built(settings_of(optimizer={"lr": 1e-2, "ema": 0.9}), tmp_path, data, data)
+    plain_metrics, metrics = plain.run_epoch(1).metrics, averaged.run_epoch(1).metrics
+    assert metrics["train/loss"] == plain_metrics["train/loss"]
+    assert metrics["val/loss"] != plain_metrics["val/loss"]
+    raw, kept = averaged.state()["model"], averaged.model_state()
+    assert all(torch.equal(value, plain.model_state()[name]) for name, value in raw.items())
+    assert not torch.equal(kept["segmentation_head.weight"], raw["segmentation_head.weight"])
+    averaged._net.net.load_state_dict(kept)
+    result = validate(averaged._inference, averaged._criterion, data, 3)
+    assert result.loss == metrics["val/loss"]
+
+
+def test_a_frozen_encoder_stays_as_it_is_among_averaged_weights(tmp_path, make_split):
+    data = make_split(size=(32, 64))
+    model = {"name": "smp_unet", "encoder": "mobilenetv3_small_050", "unfreeze": "decoder"}
+    trainable = built(settings_of(model=model, optimizer={"ema": 0.9, "layer_decay": 0.5}), tmp_path, data, data)
+    before = {name: value.clone() for name, value in trainable.model_state().items()}
+    trainable.run_epoch(1)
+    assert set(trainable.applied["lr_peaks"]) == {"head", "decoder"}
+    moved = {name for name, value in trainable.model_state().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert not [name for name in moved if name.startswith("encoder.")]
+
+
+def test_a_small_norm_keeps_steps_small(tmp_path, make_split):
+    data = make_split()
+    sgd = {"name": "sgd", "lr": 1.0, "momentum": 0}
+    trainable = built(settings_of(optimizer={**sgd, "clip_norm": 1e-3}), tmp_path, data, data)
+    before = [parameter.detach().clone() for parameter in trainable._net.parameters()]
+    trainable.run_epoch(1)
+    moved = sum(
+        float((p.detach() - q).square().sum()) for p, q in zip(trainable._net.parameters(), before, strict=True)
+    )
+    assert 0 < moved**0.5 <= 2 * 1.001e-3  # two steps
+
+
+def test_target_pixels_of_ignored_classes_do_not_train(tmp_path, make_split):
+    data = make_split()
+    trainable = built(
+        settings_of(epochs=12, optimizer={"lr": 2e-2}, loss={"ignore_target": ["class0"]}), tmp_path, data, data
+    )
+    for epoch in range(1, 13):
+        result = trainable.run_epoch(epoch)
+    # The class is never a target, so that it is hardly predicted, but its pixels still count in the metric.
+    assert result.confusion_KK[0].sum() == data.pixels_K[0]
+    assert result.confusion_KK[:, 0].sum() < 0.05 * result.confusion_KK.sum()
 
 
 def test_bf16_trains_to_nearly_the_same(tmp_path, make_split):

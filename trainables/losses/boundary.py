@@ -12,10 +12,10 @@ from trainables.losses.terms import ratio
 class Boundary:
     """Sum over classes of d_k p_k, the mean over valid pixels; d is the signed distance, p the softmax.
 
-    After Kervadec et al. (2019), equation 5: the softmax is paid for by its distance outside a class and rewarded within
-    it. Distances are of the masks as they come, after augmentation, in image diagonals, so that the value does not
-    depend on resolution; it may be below 0. Summed over classes, where the authors' code takes the mean: classes that
-    are absent would lessen it. Class weights do not enter.
+    After Kervadec et al. (2019): the softmax is paid for by its distance outside a class and rewarded within it.
+    Distances are of the masks as they come, after augmentation, in image diagonals, so that the value does not depend
+    on resolution; it may be below 0. Summed over classes, where the authors' code takes the mean: classes that are
+    absent would lessen it. Class weights do not enter.
     """
 
     def __init__(self, settings: BoundarySettings, weights_K: torch.Tensor | None) -> None:

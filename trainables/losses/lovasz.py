@@ -12,9 +12,9 @@ from trainables.losses.terms import ratio
 class Lovasz:
     """Lovász extension of 1 - IoU on the softmax's errors, the mean over the classes with a target pixel.
 
-    After Berman et al. (2018), equations 9 and 11, over all valid pixels of a batch together (not image by image): that
-    is nearer to the IoU of the whole set, which mIoU is. It does not add up over batches, so that the figure of an epoch
-    is the mean of its batches weighted by their valid pixels, and depends on how they were cut. Class weights do not
+    After Berman et al. (2018), over all valid pixels of a batch together (not image by image): that is nearer to the
+    IoU over the whole set, of which mIoU is made. It does not add up over batches, so that the figure of an epoch is
+    the mean of its batches weighted by their valid pixels, and depends on how they were cut. Class weights do not
     enter.
     """
 

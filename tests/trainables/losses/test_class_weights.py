@@ -149,5 +149,5 @@ def test_unknown_names_are_refused_with_the_nearest(settings, message):
 
 
 def test_negative_weights_are_refused():
-    with pytest.raises(ValueError, match="weights_by_hand.rock"):
+    with pytest.raises(ValueError, match=r"weights_by_hand\.rock"):
         settings_of("by_hand", weights_by_hand={"rock": -1})
