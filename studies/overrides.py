@@ -49,8 +49,11 @@ def read_overrides(assignments: Sequence[str], options: Mapping[str, tuple[str, 
 
 
 def split_path(text: str) -> Path:
-    """The keys of a written path; a key of `space` or of a `when` has dots of its own and stays whole."""
+    """The keys of a written path; a key of `space`, a `when` or a row's `set` has dots of its own and stays whole."""
     parts = text.split(".")
+    if parts[0] == "rows" and "set" in parts[2:-1]:
+        end = parts.index("set", 2)
+        return "rows", ".".join(parts[1:end]), "set", ".".join(parts[end + 1 :])
     if parts[0] != "space" or len(parts) < 3:
         return tuple(parts)
     ends = [index for index, part in enumerate(parts) if part in ParameterSettings.model_fields and index > 1]

@@ -27,7 +27,8 @@ MAX_COMBINATIONS = 256
 def check_search(study: StudySettings) -> Iterator[Problem]:
     """Problems of names, arguments and budget of the search."""
     search = study.search
-    if search.trials is None and search.hours is None:
+    only_rows = bool(study.rows) and not study.space
+    if search.trials is None and search.hours is None and not only_rows:
         yield Problem(("search",), "no budget; give `trials` (their total number), `hours`, or both")
     tables: tuple[tuple[str, AlgorithmSettings, str, Mapping[str, Any], Callable[[str], frozenset[str]]], ...] = (
         ("sampler", search.sampler, search.sampler.name, SAMPLERS, sampler_arguments),
@@ -94,7 +95,7 @@ def check_trials(study: StudySettings) -> Iterator[Problem]:
         yield Problem(("trial", "data", "root"), f"no such {kind}: {root} (relative paths start in {os.getcwd()})")
     space = study_space(study)
     fixed = study.trial.model_dump()
-    if not len(space):
+    if not len(space) and not (study.rows and not study.space):
         message = "nothing is searched: no condition can hold with the fixed settings"
         yield Problem(("space",), message if study.space else "empty; give at least one path, such as optimizer.lr")
     found: set[str] = set()

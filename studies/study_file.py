@@ -7,6 +7,7 @@ from typing import Any
 from studies.overrides import Overrides, apply_overrides, read_overrides
 from studies.problems import Problem, Sources, StudyFileError, render, shown
 from studies.recipe_files import resolve
+from studies.row_checks import check_row_settings, check_rows
 from studies.space_checks import check_space, check_space_paths
 from studies.study_checks import check_algorithms, check_search, check_trials
 from studies.study_settings import StudySettings
@@ -64,6 +65,10 @@ def _check(data: dict[str, Any], problems: list[Problem]) -> tuple[StudySettings
     broken = {problem.path[1] for problem in problems if len(problem.path) > 1 and problem.path[0] == "space"}
     study = study.model_copy(update={"space": {p: s for p, s in study.space.items() if p not in broken}})
     problems += check_space(study)
+    # A row that is broken anywhere is checked no further; a base among them is no mistake of its own.
+    broken_rows = {problem.path[1] for problem in problems if len(problem.path) > 1 and problem.path[0] == "rows"}
+    rows = {name: row for name, row in study.rows.items() if name not in broken_rows}
+    problems += check_rows(study.model_copy(update={"rows": rows}), _row_names(data))
     told = {problem.path[:2] for problem in problems}
     for problem in check_search(study):
         budget = {("search",), ("search", "trials"), ("search", "hours")}
@@ -72,7 +77,8 @@ def _check(data: dict[str, Any], problems: list[Problem]) -> tuple[StudySettings
     if not problems:
         problems += check_algorithms(study)
         problems += check_trials(study)
-    elif space == {}:
+        problems += check_row_settings(study)
+    elif space == {} and not data.get("rows"):
         problems.append(Problem(("space",), "empty; give at least one path, such as optimizer.lr"))
     return study, problems
 
@@ -86,3 +92,8 @@ def _sources(origin: str, source: YamlSource, over: Overrides) -> Sources:
         if not any(path[:end] in replaced for end in range(1, len(path) + 1))
     }
     return Sources(origin, lines, over.places)
+
+
+def _row_names(data: Mapping[str, Any]) -> list[str]:
+    rows = data.get("rows")
+    return list(rows) if isinstance(rows, dict) else []

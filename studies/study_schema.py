@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from studies.row_checks import settable
 from studies.setting_paths import searchable_kinds
 from studies.study_settings import StudySettings
 
@@ -12,4 +13,6 @@ def study_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "contourney study file"
     schema["properties"]["space"]["propertyNames"] = {"enum": sorted(searchable_kinds())}
+    values = schema["$defs"]["RowSettings"]["properties"]["set"]
+    values["propertyNames"] = {"enum": sorted(settable())}
     return schema

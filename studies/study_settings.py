@@ -6,12 +6,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
 from search.search_settings import SearchSettings
 from search.space_settings import ParameterSettings
+from studies.rows_settings import RowSettings
 from trainables.settings import TrialSettings
 
+# NAME/confirm is the Optuna study of the confirmatory runs of NAME.
+CONFIRM = "/confirm"
 
-def _not_blank(name: str) -> str:
+
+def _study_name(name: str) -> str:
     if not name.strip():
         raise ValueError("a study's name needs at least one visible character")
+    if name.endswith(CONFIRM):
+        raise ValueError(f"names that end in {CONFIRM} belong to the rows and repetitions of a study")
     return name
 
 
@@ -45,7 +51,7 @@ class StudySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    name: Annotated[str, AfterValidator(_not_blank)] = Field(
+    name: Annotated[str, AfterValidator(_study_name)] = Field(
         "study", min_length=1, max_length=200, description="name of the study; the file's name if absent"
     )
     trial: TrialSettings = Field(TrialSettings(), description="settings that every trial has unless they are searched")
@@ -54,9 +60,18 @@ class StudySettings(BaseModel):
     )
     search: SearchSettings = Field(SearchSettings(), description="metric, sampler, pruner, audit share and budget")
     resources: ResourceSettings = Field(ResourceSettings(), description="what a trial takes and how many run at once")
+    rows: dict[str, RowSettings] = Field(
+        default_factory=dict, description="named configurations for `contourney rows` and `contourney table`"
+    )
+    base: str | None = Field(None, description="row that differences are taken to; the first if absent")
     promotion: PromotionSettings = Field(PromotionSettings(), description="the final evaluation on the test split")
 
     def resolved(self) -> dict[str, Any]:
         """Every setting as JSON values, defaults written out; the space as declared, since its form is its meaning."""
         space = {path: declared.model_dump(mode="json", exclude_unset=True) for path, declared in self.space.items()}
         return {**self.model_dump(mode="json"), "space": space}
+
+    @property
+    def base_row(self) -> str | None:
+        """Name of the row that differences are taken to; None where there are no rows."""
+        return self.base or next(iter(self.rows), None)
