@@ -50,6 +50,17 @@ def headline_table(study: StudyRecord) -> list[dict[str, str]]:
     return rows
 
 
+def leak_words(study: StudyRecord) -> str | None:
+    """That the study was launched although training holds near copies of validation images; None where it was not."""
+    leak = study.facts.get("leak")
+    if leak is None:
+        return None
+    return (
+        f"Warning: {leak['images']} of {leak['of']} validation images are the same or nearly the same as training "
+        "images. The study was launched with --accept-leak; its validation mIoU is too high."
+    )
+
+
 def state_table(study: StudyRecord) -> list[dict[str, Any]]:
     """Optuna's states with the number of trials in each and how these ended."""
     counts = Counter(trial.state for trial in study.trials)

@@ -50,6 +50,12 @@ def launch(
     workers: WorkersOption = None,
     name: NameOption = None,
     set_: SetOption = None,
+    accept_leak: Annotated[
+        bool,
+        typer.Option(
+            "--accept-leak", help="launch although training has near copies of validation images; reports tell"
+        ),
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Check a study file or recipe and run it."""
@@ -57,7 +63,12 @@ def launch(
     place = Workspace.open(workspace)
     from studies.launch import launch as start
 
-    _run(settings, place, quiet, lambda watcher: start(settings, place, _address(), watcher))
+    _run(
+        settings,
+        place,
+        quiet,
+        lambda watcher: start(settings, place, _address(), watcher, accept_leak=accept_leak),
+    )
 
 
 def resume(name: StudyArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, quiet: QuietOption = False) -> None:

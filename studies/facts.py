@@ -1,12 +1,14 @@
 """Facts about a study's data, gathered before anything is created: what is compared when it goes on."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from studies.stored import StudyError
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
-from trainables.data.dataset import prepare
+from trainables.data.dataset import prepare, split_data
+from trainables.data.leaks import find_leak
 from trainables.data.splits import Split
 
 SEARCHED_SPLITS = (Split.TRAIN, Split.VALIDATION)
@@ -25,6 +27,29 @@ def gather_facts(settings: StudySettings, workspace: Workspace) -> dict[str, Any
         "split": Split.VALIDATION.value,
         "epochs": settings.trial.epochs,
     }
+
+
+def accepted_leak(settings: StudySettings, workspace: Workspace, accept: bool) -> dict[str, Any] | None:
+    """What `facts` keep of training images that are near copies of validation images; None where there are none.
+
+    Compared are the whole splits, before fraction and cleaning, which change from trial to trial. Raises StudyError
+    unless such a leak is accepted.
+    """
+    train, validation = (split_data(settings.trial.data, split, workspace.cache) for split in SEARCHED_SPLITS)
+    leak = find_leak(train, validation, workspace.cache)
+    if not leak.images:
+        return None
+    if not accept:
+        shown = "\n".join(
+            f"  {a} (train) and {b} (validation), correlation {like:.3f}" for a, b, like in leak.pairs[:5]
+        )
+        raise StudyError(
+            f"{leak.images} of {leak.of} validation images are the same or nearly the same as training images:\n"
+            f"{shown}\n"
+            "their mIoU would be too high. Split by sequence or scene (data.split blocks or lists), leave them out "
+            "(`contourney audit` prints the list for data.drop), or launch with --accept-leak, which every report tells"
+        )
+    return asdict(leak)
 
 
 def metric_name(settings: StudySettings) -> str:

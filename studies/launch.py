@@ -20,7 +20,7 @@ from search.samplers import build_sampler, grid_size
 from search.space import Space
 from search.storage import open_storage
 from studies.driver import Run, Watcher, local_or_cluster, run_trials
-from studies.facts import absent_classes, check_same_data, gather_facts
+from studies.facts import absent_classes, accepted_leak, check_same_data, gather_facts
 from studies.recording import recording
 from studies.resources import plan
 from studies.results import best_trial, value_of
@@ -41,8 +41,13 @@ class Outcome:
     error: str | None
 
 
-def launch(settings: StudySettings, workspace: Workspace, address: str | None, watcher: Watcher) -> Outcome:
-    """Create the study and run it; raises ValueError for whatever the user can mend, with nothing half-made."""
+def launch(
+    settings: StudySettings, workspace: Workspace, address: str | None, watcher: Watcher, *, accept_leak: bool = False
+) -> Outcome:
+    """Create the study and run it; raises ValueError for whatever the user can mend, with nothing half-made.
+
+    Near copies of validation images in training are such, unless `accept_leak` says that reports may tell of them.
+    """
     workspace.check_writable()
     settings = _absolute(_within_grid(settings))
     if is_used(settings.name, workspace):
@@ -52,6 +57,11 @@ def launch(settings: StudySettings, workspace: Workspace, address: str | None, w
         )
     facts = gather_facts(settings, workspace)
     check_tracking(workspace.tracking, settings.name)
+    if leak := accepted_leak(settings, workspace, accept_leak):
+        facts["leak"] = leak
+        watcher.say(
+            f"{leak['images']} of {leak['of']} validation images have a near copy in training: accepted, and told"
+        )
     if absent := absent_classes(facts):
         watcher.say(f"no training pixel of {', '.join(absent)}: these classes cannot be learned from this split")
     with local_or_cluster(address):

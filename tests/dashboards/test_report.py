@@ -1,11 +1,13 @@
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
-from dashboards.report import ReportError, render_report, write_report
+from dashboards.panel import ReportError
+from dashboards.report import render_report, write_report
 from search.records.study import StudyRecord
 from tests.dashboards.studies import Builder
 
@@ -43,3 +45,12 @@ def test_a_place_that_cannot_be_written_is_refused(builder: Builder, tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match=r"cannot write the report .*; choose another place with --output"):
         write_report(builder.read(), tmp_path / "file" / "report.html")
+
+
+def test_an_accepted_leak_is_said_at_the_top(full_study: StudyRecord) -> None:
+    leak = {"images": 7, "of": 32, "pairs": [["a", "b", 0.99]]}
+    page = render_report(replace(full_study, facts={**full_study.facts, "leak": leak}))
+    words = "Warning: 7 of 32 validation images are the same or nearly the same as training images."
+    assert words in page.partition("</header>")[0]
+    assert "--accept-leak" in page
+    assert "--accept-leak" not in render_report(full_study)
