@@ -7,6 +7,7 @@ import timm
 import torch
 
 from trainables.models.errors import ModelError
+from trainables.models.initialization import initialize
 from trainables.models.parts import trained_parts
 from trainables.models.segmentation_net import SegmentationNet
 from trainables.models.settings import ModelSettings
@@ -20,6 +21,10 @@ def build_model(settings: ModelSettings, channels: int, classes: int) -> Segment
     """
     check_model(settings)
     net = build_net(settings, channels, classes)
+    # What was downloaded is the encoder, built with its weights; what a file gives is loaded over the drawn ones.
+    drawn = [part for name, part in net.net.named_children() if settings.weights != DOWNLOAD or name != "encoder"]
+    for part in drawn:
+        initialize(part, settings.initialization)
     if settings.weights not in (None, DOWNLOAD):
         load_weights(net, settings)
     net.unfreeze(settings.unfreeze)

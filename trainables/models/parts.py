@@ -11,7 +11,7 @@ REST = "rest"  # the encoder's stem and whatever comes before its last four feat
 
 
 def parts_of(net: nn.Module, features: Sequence[str]) -> dict[str, str]:
-    """Part of every module of a net that has `encoder`, `decoder` and `segmentation_head`.
+    """Part of every module of a net that has `encoder`, `decoder` and `segmentation_head` (and auxiliary ones).
 
     `features` are the names of the modules that give the encoder's feature levels, from the shallowest; the last four
     are its stages. A stage holds the modules after the level before it, up to and with its own; the stem before a first
@@ -45,9 +45,9 @@ def trained_parts(parts: Mapping[str, str], depth: str) -> tuple[str, ...]:
 
 def _outer_part(name: str) -> str:
     match name.split(".")[0]:
-        case "decoder":
+        case "decoder" | "auxiliary_decoder":
             return "decoder"
-        case "segmentation_head":
+        case "segmentation_head" | "auxiliary_head":
             return "head"
     return REST
 

@@ -28,15 +28,19 @@ class SegmentationNet(nn.Module):
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         """Logits [B, K, H, W] of images of the same H and W."""
         height, width = images_BCHW.shape[-2:]
-        below, right = self._missing(height), self._missing(width)
-        if below or right:
-            images_BCHW = functional.pad(images_BCHW, (0, right, 0, below), mode="replicate")
-        logits_BKHW: torch.Tensor = self.net(images_BCHW)
+        logits_BKHW: torch.Tensor = self.net(self._padded(images_BCHW))
         return logits_BKHW[..., :height, :width]
 
     def outputs(self, images_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The logits, then those of auxiliary outputs."""
-        return (self(images_BCHW),)
+        """The logits, then those of auxiliary outputs, resized bilinearly: each [B, K, H, W]."""
+        if not hasattr(self.net, "outputs"):
+            return (self(images_BCHW),)
+        height, width = images_BCHW.shape[-2:]
+        padded_BCHW = self._padded(images_BCHW)
+        found: tuple[torch.Tensor, ...] = self.net.outputs(padded_BCHW)  # type: ignore[operator]  # a method
+        size = padded_BCHW.shape[-2:]
+        whole = (one if one.shape[-2:] == size else functional.interpolate(one, size, mode="bilinear") for one in found)
+        return tuple(one[..., :height, :width] for one in whole)
 
     def unfreeze(self, depth: str) -> None:
         """Let the parts of an unfreeze depth train and freeze all others; raises ModelError for a missing depth."""
@@ -52,6 +56,13 @@ class SegmentationNet(nn.Module):
         for name, module in self.net.named_modules():
             module.training = mode and self.parts[name] in self.unfrozen
         return self
+
+    def _padded(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        height, width = images_BCHW.shape[-2:]
+        below, right = self._missing(height), self._missing(width)
+        if below or right:
+            return functional.pad(images_BCHW, (0, right, 0, below), mode="replicate")
+        return images_BCHW
 
     def _missing(self, side: int) -> int:
         return -(-max(side, self._min_side) // self._stride) * self._stride - side

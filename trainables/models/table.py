@@ -8,9 +8,12 @@ import segmentation_models_pytorch as smp
 from torch import nn
 
 from trainables.models.errors import ModelError
+from trainables.models.fcn import FCN, FCNUnpool, ResNetFCN
 from trainables.models.segmentation_net import SegmentationNet
 from trainables.models.settings import ModelSettings
+from trainables.models.timm_features import TimmFeatures
 from trainables.models.unet import UNet
+from trainables.models.upernet import UPerNet
 
 DOWNLOAD = "download"
 
@@ -25,9 +28,52 @@ class ModelRow:
 
 
 def _unet(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
-    net = UNet(channels, classes, settings.width, settings.depth)
+    net = UNet(channels, classes, settings)
     levels = [f"encoder.{level}" for level in range(settings.depth + 1)]
-    return SegmentationNet(net, levels, stride=2**settings.depth)
+    stride = 2**settings.depth
+    # InstanceNorm is not defined over one pixel.
+    return SegmentationNet(net, levels, stride, min_side=2 * stride if settings.norm == "instance" else 1)
+
+
+def _upernet(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+    encoder = _timm_features(settings, channels)
+    net = UPerNet(encoder, classes)
+    return SegmentationNet(net, _feature_modules(net), stride=encoder.reductions[-1])
+
+
+def _fcn(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+    # Two of the deepest pixels at least: BatchNorm over one value of one image is not defined.
+    return SegmentationNet(FCN(channels, classes), [f"encoder.{level}" for level in range(5)], stride=32, min_side=64)
+
+
+def _fcn_unpool(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+    return SegmentationNet(FCNUnpool(channels, classes), [f"encoder.{level}" for level in range(6)], stride=64)
+
+
+def _resnet_fcn(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+    encoder = _timm_features(settings, channels)
+    if encoder.reductions[-1] != 32:
+        raise ModelError(
+            f"model.encoder: resnet_fcn doubles five times and needs features of stride 32, {settings.encoder} ends at "
+            f"{encoder.reductions[-1]}; choose another, such as resnet34"
+        )
+    net = ResNetFCN(encoder, encoder.channels[-1], classes)
+    return SegmentationNet(net, _feature_modules(net), stride=32, min_side=64)
+
+
+def _timm_features(settings: ModelSettings, channels: int) -> TimmFeatures:
+    try:
+        return TimmFeatures(settings.encoder, channels, pretrained=settings.weights == DOWNLOAD)
+    # timm refuses a network without feature levels in any of these ways.
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise _does_not_fit(settings, error) from error
+
+
+def _does_not_fit(settings: ModelSettings, error: Exception) -> ModelError:
+    return ModelError(
+        f"model.encoder: {settings.name} cannot be built over timm's {settings.encoder}"
+        f"{f' ({error})' if str(error) else ''}; choose another encoder or model.name"
+    )
 
 
 def _over_timm(
@@ -46,10 +92,7 @@ def _over_timm(
             )
         # smp and timm refuse an encoder in any of these ways.
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"model.encoder: {settings.name} cannot be built over timm's {settings.encoder}"
-                f"{f' ({error})' if str(error) else ''}; choose another encoder or model.name"
-            ) from error
+            raise _does_not_fit(settings, error) from error
         _drop_unused_blocks(net.encoder.model)
         return SegmentationNet(net, _feature_modules(net), stride=net.encoder.output_stride, min_side=min_side)
 
@@ -60,6 +103,10 @@ def _over_timm(
 # min_side: PAN's attention halves the features at stride 16 three times more.
 MODELS: Mapping[str, ModelRow] = {
     "unet": ModelRow(_unet, over_timm=False),
+    "upernet": ModelRow(_upernet, smallest_batch=2),
+    "fcn": ModelRow(_fcn, over_timm=False),
+    "fcn_unpool": ModelRow(_fcn_unpool, over_timm=False),
+    "resnet_fcn": ModelRow(_resnet_fcn),
     "smp_unet": _over_timm(smp.Unet),
     "unet++": _over_timm(smp.UnetPlusPlus),
     "fpn": _over_timm(smp.FPN),

@@ -1,59 +1,91 @@
-"""U-Net (Ronneberger et al. 2015) with BatchNorm, padded convolutions and transposed convolutions."""
+"""U-Net (Ronneberger et al. 2015) with norms and padded convolutions, and the variants of the published reports."""
 
 import torch
 from torch import nn
+
+from trainables.models.settings import ModelSettings
+from trainables.models.skips import SKIPS
+from trainables.models.unet_blocks import PyramidPooling, convolution_block, upsampling
 
 
 class UNet(nn.Module):
     """U-Net whose sides must be multiples of 2^depth.
 
-    Convolutions before a BatchNorm have no bias; transposed convolutions and the head do. With 3 channels, 37 classes,
-    width 64 and depth 4 it has 31,039,973 parameters.
+    Convolutions before a norm have no bias; upsampling and heads do. With 3 channels, 37 classes and otherwise default
+    settings (width 64, depth 4) it has 31,039,973 parameters.
     """
 
-    def __init__(self, channels: int, classes: int, width: int, depth: int) -> None:
+    def __init__(self, channels: int, classes: int, settings: ModelSettings) -> None:
         super().__init__()
-        widths = [width << level for level in range(depth + 1)]
+        depth, widths = settings.depth, [settings.width << level for level in range(settings.depth + 1)]
         self.encoder = nn.ModuleList(
-            _double_convolution(before, after) for before, after in zip([channels, *widths], widths, strict=False)
+            convolution_block(
+                before,
+                after,
+                settings.convolutions,
+                settings.norm,
+                settings.squeeze_excitation or (settings.bottleneck == "se" and level == depth),
+            )
+            for level, (before, after) in enumerate(zip([channels, *widths], widths, strict=False))
         )
+        if settings.bottleneck == "pyramid":
+            self.encoder[depth].append(PyramidPooling(widths[-1], settings.norm))  # type: ignore[operator]  # a Sequential
         self.pool = nn.MaxPool2d(2)
-        self.decoder = nn.ModuleList(_Up(widths[level + 1], widths[level]) for level in reversed(range(depth)))
-        self.segmentation_head = nn.Conv2d(width, classes, kernel_size=1)
+        self.decoder = nn.ModuleList(
+            _Up(widths[level + 1], widths[level], settings) for level in reversed(range(depth))
+        )
+        self.segmentation_head = nn.Conv2d(settings.width, classes, kernel_size=1)
+        if settings.deep_supervision:
+            inner = reversed(widths[1:depth])
+            self.auxiliary_head = nn.ModuleList(nn.Conv2d(width, classes, kernel_size=1) for width in inner)
 
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         """Logits [B, K, H, W]."""
+        return self._logits(self._decoded(images_BCHW))
+
+    def outputs(self, images_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The logits, then, with deep supervision, those of each decoder stage below full resolution, the coarsest
+        first and each at its own size (Lee et al. 2015).
+        """
+        stages = self._decoded(images_BCHW)
+        heads = getattr(self, "auxiliary_head", ())
+        return (self._logits(stages), *(head(stage) for head, stage in zip(heads, stages, strict=False)))
+
+    def _decoded(self, images_BCHW: torch.Tensor) -> list[torch.Tensor]:
+        """The features of each decoder stage, the coarsest first."""
         skips = []
         features = images_BCHW
         for level, block in enumerate(self.encoder):
             features = block(self.pool(features) if level else features)
             skips.append(features)
         skips.pop()
+        stages = []
         for up in self.decoder:
             features = up(features, skips.pop())
-        logits: torch.Tensor = self.segmentation_head(features)
+            stages.append(features)
+        return stages
+
+    def _logits(self, stages: list[torch.Tensor]) -> torch.Tensor:
+        logits: torch.Tensor = self.segmentation_head(stages[-1])
         return logits
 
 
 class _Up(nn.Module):
     """Doubles the resolution, then merges the encoder's features of that resolution."""
 
-    def __init__(self, channels: int, skip_channels: int) -> None:
+    def __init__(self, channels: int, skip_channels: int, settings: ModelSettings) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose2d(channels, skip_channels, kernel_size=2, stride=2)
-        self.merge = _double_convolution(2 * skip_channels, skip_channels)
+        row = SKIPS[settings.skips]
+        self.up = upsampling(settings.upsampling, channels, skip_channels)
+        self.skip = row.build(skip_channels)
+        self.merge = convolution_block(
+            row.factor * skip_channels,
+            skip_channels,
+            settings.convolutions,
+            settings.norm,
+            settings.squeeze_excitation,
+        )
 
     def forward(self, features_BCHW: torch.Tensor, skip_BCHW: torch.Tensor) -> torch.Tensor:
-        merged: torch.Tensor = self.merge(torch.cat([skip_BCHW, self.up(features_BCHW)], dim=1))
+        merged: torch.Tensor = self.merge(self.skip(skip_BCHW, self.up(features_BCHW)))
         return merged
-
-
-def _double_convolution(channels: int, width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    )

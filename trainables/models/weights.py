@@ -14,14 +14,15 @@ from timm.models import adapt_input_conv
 from torch import nn
 
 from trainables.models.errors import ModelError
+from trainables.models.hugging_face import renamed
 from trainables.models.segmentation_net import SegmentationNet
 from trainables.models.settings import ModelSettings
 
 Tensors = dict[str, torch.Tensor]
 
-SUFFIXES = (".safetensors", ".pt")
+SUFFIXES = (".safetensors", ".pt", ".bin")
 WHOLE_MODEL_PREFIXES = ("decoder.", "segmentation_head.")
-HEAD_PREFIX = "segmentation_head."
+HEAD_PREFIXES = ("segmentation_head.", "auxiliary_head.")
 # A counter that some files leave out; nothing computes with it where BatchNorm has a momentum.
 OPTIONAL_SUFFIX = ".num_batches_tracked"
 SHOWN_KEYS = 5
@@ -43,13 +44,15 @@ def load_weights(net: SegmentationNet, settings: ModelSettings) -> None:
 
 
 def read_tensors(path: Path) -> Tensors:
-    """Tensors of a .safetensors file, a .pt state dict, or the `model` of a trial's best.pt; raises ModelError."""
+    """Tensors of a .safetensors file, a .pt or .bin state dict, or the `model` of a trial's best.pt; those of
+    `openmmlab/upernet-convnext-tiny` under our names. Raises ModelError.
+    """
     if path.suffix not in SUFFIXES or not path.is_file():
         what = "no such file" if path.suffix in SUFFIXES else f"expected a file that ends in {' or '.join(SUFFIXES)}"
         raise ModelError(f"model.weights: {path}: {what} (relative paths start in {Path.cwd()})")
     try:
         if path.suffix == ".safetensors":
-            return dict(load_file(path))
+            return renamed(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, OSError) as error:
         raise ModelError(
@@ -60,7 +63,7 @@ def read_tensors(path: Path) -> Tensors:
         raise ModelError(
             f"model.weights: {path} holds no state dict; expected names with tensors, or them under `model`"
         )
-    return dict(tensors)
+    return renamed(tensors)
 
 
 def is_whole_model(names: Collection[str]) -> bool:
@@ -76,9 +79,9 @@ def file_holds_whole_model(path: Path, changed_ns: int) -> bool:
 
 def _load_whole_model(net: SegmentationNet, tensors: Tensors, path: Path) -> None:
     own = net.net.state_dict()
-    head = {name for name in own.keys() & tensors.keys() if name.startswith(HEAD_PREFIX)}
+    head = {name for name in own.keys() & tensors.keys() if name.startswith(HEAD_PREFIXES)}
     fresh = head if any(tensors[name].shape != own[name].shape for name in head) else set()
-    kept = {name: own[name] if name in fresh else value for name, value in tensors.items()}
+    kept = {name: own[name] if name in fresh else _adapted(own.get(name), value) for name, value in tensors.items()}
     _check_names(missing=_required(own) - kept.keys(), unknown=kept.keys() - own.keys(), path=path)
     _check_shapes(own, kept, path)
     net.net.load_state_dict(own | kept)
@@ -99,12 +102,18 @@ def _load_encoder(net: SegmentationNet, encoder: str, tensors: Tensors, path: Pa
     unknown = tensors.keys() - set(sources.values()) - _names_in_timm(encoder)
     _check_names(missing=_required(own) - sources.keys(), unknown=unknown, path=path)
     loaded = {name: tensors[source] for name, source in sources.items()}
-    first = _plain(f"{timm.get_pretrained_cfg(encoder).first_conv}.weight")
-    for name, value in loaded.items():
-        if _plain(name) == first and value.dim() == 4 and value.shape[1] == 3 != own[name].shape[1]:
-            loaded[name] = adapt_input_conv(own[name].shape[1], value)
+    loaded = {name: _adapted(own[name], value) for name, value in loaded.items()}
     _check_shapes(own, loaded, path)
     timm_net.load_state_dict(own | loaded)
+
+
+def _adapted(own: torch.Tensor | None, value: torch.Tensor) -> torch.Tensor:
+    """A first convolution's weights for other input channels: for grey images the sum over the three (timm's rule)."""
+    takes_colour = value.dim() == 4 and value.shape[1] == 3
+    if own is None or not takes_colour or own.shape[1] == 3 or own.shape[0] != value.shape[0]:
+        return value
+    adapted: torch.Tensor = adapt_input_conv(own.shape[1], value)
+    return adapted
 
 
 def _plain(name: str) -> str:

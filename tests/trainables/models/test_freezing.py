@@ -8,7 +8,7 @@ from torch import nn
 
 from trainables.models.errors import ModelError
 from trainables.models.settings import ModelSettings
-from trainables.models.table import build_net
+from trainables.models.table import MODELS, build_net
 
 DEPTHS = ("head", "decoder", "stage4", "stage3", "stage2", "stage1", "all")
 
@@ -116,3 +116,49 @@ def test_thawing_deeper_lets_parts_train_again():
 def test_a_depth_that_does_not_exist_is_refused(name, rest, depth, has):
     with pytest.raises(ModelError, match=f"model.unfreeze: this model has no {depth}; it has {has}"):
         net_of(name, **rest).unfreeze(depth)
+
+
+SMP = [name for name, row in MODELS.items() if row.over_timm and name not in ("upernet", "resnet_fcn")]
+
+
+# The modules that end in each feature level; what stands before the first level is the stem.
+LEVELS = {
+    "resnet18": [("act1",), ("maxpool", "layer1"), ("layer2",), ("layer3",), ("layer4",)],
+    "mobilenetv2_100": [
+        ("blocks.0",),
+        ("blocks.1",),
+        ("blocks.2",),
+        ("blocks.3", "blocks.4"),
+        ("blocks.5", "blocks.6"),
+    ],
+}
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "mobilenetv2_100"])
+@pytest.mark.parametrize("name", SMP)
+def test_frozen_and_trained_counts_of_every_decoder(name, encoder):
+    net = net_of(name, encoder)
+    plain = net.net
+    head, decoder = count(plain.segmentation_head), count(plain.decoder)
+    levels = [count_of(plain.encoder.model, level) for level in LEVELS[encoder]]
+    expected = {"head": head, "decoder": head + decoder, "all": count(plain)}
+    trained = expected["decoder"]
+    for stage, level in zip(DEPTHS[2:6], reversed([level for level in levels if level is not None]), strict=False):
+        trained += level
+        expected[stage] = trained
+    existing = [depth for depth in DEPTHS if depth in net.parts.values() or depth == "all"]
+    for depth in existing:
+        net.unfreeze(depth)
+        trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
+        assert (depth, trained) == (depth, expected[depth])
+        assert count(plain) - trained == count(plain) - expected[depth]
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_of(encoder, names):
+    """Parameters of the named modules; None where a shallow decoder's encoder ends before them."""
+    modules = dict(encoder.named_modules())
+    return sum(count(modules[name]) for name in names) if all(name in modules for name in names) else None

@@ -145,7 +145,7 @@ def test_unets_stages_can_be_frozen_with_a_whole_models_weights(tmp_path):
         (ModelSettings(unfreeze="decoder"), "model.unfreeze: decoder would freeze random weights of unet"),
         (ModelSettings(weights="download"), "model.weights: there is nothing to download for unet"),
         (settings_of("absent.safetensors"), "model.weights: absent.safetensors: no such file"),
-        (settings_of("weights.bin"), "expected a file that ends in .safetensors or .pt"),
+        (settings_of("weights.ckpt"), "expected a file that ends in .safetensors or .pt or .bin"),
         (settings_of(encoder="mobilenetv2_10"), "timm has no 'mobilenetv2_10'; close names: mobilenetv2_100"),
         (settings_of(encoder="nonesuch"), r"timm has no 'nonesuch'; timm.list_models\(\) lists"),
         (settings_of(name="pspnet", unfreeze="stage1"), "model.unfreeze: this model has no stage1"),
