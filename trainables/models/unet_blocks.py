@@ -45,7 +45,8 @@ class SqueezeExcitation(nn.Module):
     def forward(self, features_BCHW: torch.Tensor) -> torch.Tensor:
         """Scaled features of the same shape."""
         means_BC11 = features_BCHW.mean((2, 3), keepdim=True)
-        return features_BCHW * self.excite(self.squeeze(means_BC11).relu()).sigmoid()
+        factors_BC11: torch.Tensor = self.excite(self.squeeze(means_BC11).relu()).sigmoid()
+        return features_BCHW * factors_BC11
 
 
 class PyramidPooling(nn.Module):
