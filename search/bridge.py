@@ -3,7 +3,8 @@
 import hashlib
 import math
 import warnings
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -64,7 +65,8 @@ class Bridge:
     """Asks Optuna for trials, writes each epoch once, decides who stops, and tells the end with its reason.
 
     The caller must hold the study's lease. `fixed` are the settings that conditions of the space are read from;
-    `epochs` is the last epoch of a trial; the budget may grow meanwhile.
+    `epochs` is the last epoch of a trial; the budget may grow meanwhile. With a `queue` of waiting trials' numbers
+    those alone are run, in that order, and counted.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Bridge:
         seed: int,
         recorder: Recorder,
         listener: Listener,
+        queue: Iterable[int] | None = None,
     ) -> None:
         self._study = study
         self._space = space
@@ -90,7 +93,9 @@ class Bridge:
         self._recorder = recorder
         self._listener = listener
         self._open: dict[int, _OpenTrial] = {}
-        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        self._queue = None if queue is None else deque(queue)
+        # None of a queue's trials has ended yet.
+        states = [trial.state for trial in study.get_trials(deepcopy=False)] if queue is None else []
         self._counted = sum(state in COUNTED for state in states)
         self._failed = states.count(TrialState.FAIL)
 
@@ -116,7 +121,9 @@ class Bridge:
         with warnings.catch_warnings():
             # TPE's `group` is marked experimental; the pinned version is tested here.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            trial = self._study.ask()
+            trial = self._next()
+            if trial is None:
+                return None
             values = self._space.suggest(trial, self._fixed)
         recorded = self._study._storage.get_trial(trial._trial_id).intermediate_values
         if "audit" not in trial.user_attrs:
@@ -175,6 +182,17 @@ class Bridge:
             set_waiting(self._study, entry.trial._trial_id)
             self._recorder.closed(number, TrialState.WAITING, Reason.INTERRUPTED)
         self._open.clear()
+
+    def _next(self) -> optuna.Trial | None:
+        if self._queue is None:
+            return self._study.ask()
+        if not self._queue:
+            return None
+        number = self._queue.popleft()
+        # Optuna's ask takes the first waiting trial, whichever that is.
+        trial_id = self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        self._study._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        return optuna.Trial(self._study, trial_id)
 
     def _keep_run_id(self, number: int, *, wait: bool) -> None:
         trial = self._open[number].trial

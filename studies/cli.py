@@ -8,7 +8,7 @@ import optuna
 import typer
 from rich.console import Console
 
-from studies import cli_data, cli_files, cli_results, cli_run
+from studies import cli_confirm, cli_data, cli_files, cli_results, cli_run
 from studies.resources import RayNotStarted
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(cli_results.status)
 app.command("list")(cli_results.list_)
 app.command()(cli_results.report)
 app.command()(cli_results.promote)
+app.command()(cli_confirm.rows)
 app.command()(cli_files.validate)
 app.command()(cli_files.recipes)
 app.command()(cli_files.show)

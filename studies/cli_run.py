@@ -67,7 +67,7 @@ def launch(
         settings,
         place,
         quiet,
-        lambda watcher: start(settings, place, _address(), watcher, accept_leak=accept_leak),
+        lambda watcher: start(settings, place, ray_address(), watcher, accept_leak=accept_leak),
     )
 
 
@@ -80,7 +80,7 @@ def resume(name: StudyArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, 
     settings = load_settings(name, place)
     from studies.launch import resume as start
 
-    _run(settings, place, quiet, lambda watcher: start(name, place, _address(), watcher))
+    _run(settings, place, quiet, lambda watcher: start(name, place, ray_address(), watcher))
 
 
 def extend(
@@ -95,18 +95,20 @@ def extend(
     from studies.launch import extend as raise_budget
 
     if raise_budget(name, place, trials, hours):
-        _console().print(f"asked the driver that is running study {name!r}; it takes up the new budget", markup=False)
+        console_of_lines().print(
+            f"asked the driver that is running study {name!r}; it takes up the new budget", markup=False
+        )
         return
     resume(name, workspace, quiet)
 
 
 def _run(settings: StudySettings, place: Workspace, quiet: bool, start: "Callable[[Progress], Outcome]") -> None:
-    console = _console()
+    console = console_of_lines()
     progress = Progress(console, settings.name, epochs=settings.trial.epochs, quiet=quiet)
     with progress:
         outcome = start(progress)
     _say_outcome(console, settings.name, place, outcome)
-    raise typer.Exit(_exit_code(outcome))
+    raise typer.Exit(exit_code(outcome))
 
 
 def _say_outcome(console: Console, name: str, place: Workspace, outcome: "Outcome") -> None:
@@ -120,7 +122,7 @@ def _say_outcome(console: Console, name: str, place: Workspace, outcome: "Outcom
             markup=False,
             highlight=False,
         )
-    words = _words(name, place)
+    words = study_words(name, place)
     if outcome.counts["FAIL"] and not outcome.hopeless:
         console.print(f"some failed; the tracebacks: contourney status {words} --json", markup=False, highlight=False)
     if outcome.hopeless:
@@ -138,19 +140,22 @@ def _say_outcome(console: Console, name: str, place: Workspace, outcome: "Outcom
         console.print(f"then: contourney promote {words}", markup=False, highlight=False)
 
 
-def _words(name: str, place: Workspace) -> str:
+def study_words(name: str, place: Workspace) -> str:
     """How this study is named on the command line from here."""
     shown = name if name.replace("-", "").replace("_", "").isalnum() else repr(name)
     return shown if place.root == DEFAULT_WORKSPACE.absolute() else f"{shown} --workspace {place.root}"
 
 
-def _exit_code(outcome: "Outcome") -> int:
+def exit_code(outcome: "Outcome") -> int:
+    """130 where a signal ended a run, 1 where all of it failed, else 0."""
     return 130 if outcome.interrupted else 1 if outcome.hopeless else 0
 
 
-def _address() -> str | None:
+def ray_address() -> str | None:
+    """The Ray cluster that the environment names, None for one of this machine's own."""
     return os.environ.get("RAY_ADDRESS") or None
 
 
-def _console() -> Console:
+def console_of_lines() -> Console:
+    """Standard output, lines never wrapped."""
     return Console(soft_wrap=True)

@@ -94,21 +94,28 @@ def run_trials(
     budget: Budget,
     slots: Slots,
     tend: Callable[[], None],
+    settings_of: Callable[[Proposal], dict[str, Any]] | None = None,
 ) -> Run:
     """Run trials until the budget is spent, a signal comes or the time is over; needs a started Ray.
 
+    `settings_of` gives a proposal's nested trial settings; by default its values put over the study's fixed ones.
     `tend` is called every two seconds on the control loop. Open trials are left WAITING. Raises whatever Ray raises
     where the cluster itself fails.
     """
     clock = DriverClock(study)
-    ray_folder = workspace.study_folder(settings.name) / "ray"
+    # NAME/confirm has settings of NAME and folders of its own.
+    name = study.study_name
+    ray_folder = workspace.study_folder(name) / "ray"
     fixed = settings.trial.model_dump(mode="json")
 
+    def searched(proposal: Proposal) -> dict[str, Any]:
+        return space.apply(fixed, proposal.values)
+
     def configure(proposal: Proposal) -> dict[str, Any]:
-        folder = workspace.trial_folder(settings.name, proposal.number)
+        folder = workspace.trial_folder(name, proposal.number)
         bridge.set_attribute(proposal.number, "folder", os.path.relpath(folder, workspace.root))
         return {
-            "settings": space.apply(fixed, proposal.values),
+            "settings": (settings_of or searched)(proposal),
             "folder": str(folder),
             "cache": str(workspace.cache),
             "threads": slots.threads,
@@ -128,7 +135,7 @@ def run_trials(
         run.hopeless = bridge.counted == bridge.failed >= HOPELESS_FAILURES
         return run.cut_short
 
-    with RaySession(settings.name, bridge, configure, ends) as session:
+    with RaySession(name, bridge, configure, ends) as session:
         try:
             with _signals(run):
                 tune.run(

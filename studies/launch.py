@@ -48,8 +48,13 @@ def launch(
 
     Near copies of validation images in training are such, unless `accept_leak` says that reports may tell of them.
     """
+    if not settings.space:
+        raise StudyError(
+            f"study {settings.name!r} searches nothing: its space is empty; give it a path, such as optimizer.lr, or "
+            "run its rows with `contourney rows`"
+        )
     workspace.check_writable()
-    settings = _absolute(_within_grid(settings))
+    settings = absolute(_within_grid(settings))
     if is_used(settings.name, workspace):
         raise StudyError(
             f"study {settings.name!r} exists in {workspace.storage_shown}; go on with `contourney resume`, raise its "
@@ -178,7 +183,7 @@ def _outcome(study: optuna.Study, run: Run, bridge: Bridge) -> Outcome:
     )
 
 
-def _absolute(settings: StudySettings) -> StudySettings:
+def absolute(settings: StudySettings) -> StudySettings:
     """The settings with whole paths: a study is resumed from anywhere."""
     trial = settings.trial
     root = trial.data.root and str(Path(trial.data.root).expanduser().absolute())

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,12 +20,22 @@ SHOWN_TRIALS = 8
 class Progress:
     """Follows a run through the bridge's events; use it in a `with` statement."""
 
-    def __init__(self, console: Console, name: str, *, epochs: int, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        console: Console,
+        name: str,
+        *,
+        epochs: int,
+        quiet: bool = False,
+        call: Callable[[int, Mapping[str, Any]], str] = lambda number, values: f"trial {number:<3}",
+    ) -> None:
+        """`call` says what a trial with these values is called in its line."""
         self._console = console
         self._name = name
         self._trials: int | None = None
         self._epochs = epochs
         self._quiet = quiet
+        self._call = call
         self._lock = threading.Lock()
         self._ended: Counter[str] = Counter()
         self._earlier = 0
@@ -91,7 +101,7 @@ class Progress:
         colour = {"COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}[state]
         value = self._trial_best.get(number)
         shown = f"mIoU {value:.4f}" if value is not None else "no mIoU"
-        line = Text(f"[{done}{total}] trial {number:<3} ")
+        line = Text(f"[{done}{total}] {self._call(number, self._settings.get(number, {}))} ")
         line.append(f"{state.lower():<8}", style=colour)
         why = "" if reason in (Reason.FINISHED, Reason.PRUNED) else f" ({reason.replace('_', ' ')})"
         line.append(f" {shown} after epoch {epoch}{why}")

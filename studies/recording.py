@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.records.mlflow_recorder import MlflowRecorder
-from search.records.mlflow_store import MlflowStore
+from search.records.mlflow_store import Family, MlflowStore
 from search.states import MLFLOW_STATUS, Reason
 from studies.provenance import git_state, versions
 from studies.stored import trials_left
@@ -18,19 +18,26 @@ from studies.study_settings import StudySettings
 from studies.workspace import Workspace
 from trainables.trial_folder import TrialFolder
 
-BUDGET = ("search.trials", "search.hours")
+CHANGING = ("search.trials", "search.hours", "rows.", "base")
 
 
 @contextmanager
 def recording(
-    study: optuna.Study, settings: StudySettings, workspace: Workspace, say: Callable[[str], None]
+    study: optuna.Study,
+    settings: StudySettings,
+    workspace: Workspace,
+    say: Callable[[str], None],
+    family: Family | None = None,
 ) -> Iterator[MlflowRecorder]:
-    """The study's recorder while its driver runs: MLflow is brought up to date first, and all is written at the end."""
-    store = MlflowStore(workspace.tracking, study.study_name, workspace.artifacts, best_metric="best/val_miou")
+    """The study's recorder while its driver runs: MLflow is brought up to date first, and all is written at the end.
+
+    The runs of a `family` other than the search's stand in the same experiment.
+    """
+    store = MlflowStore(workspace.tracking, settings.name, workspace.artifacts, "best/val_miou", family)
     git = git_state(Path.cwd())
     facts = study.user_attrs["facts"]
-    # The budget may grow, and MLflow's parameters cannot change: it stands in study.json.
-    flat = {key: value for key, value in flatten(settings.resolved()).items() if key not in BUDGET}
+    # Budget and rows may grow, and MLflow's parameters cannot change: they stand in study.json.
+    flat = {key: value for key, value in flatten(settings.resolved()).items() if not key.startswith(CHANGING)}
     artifacts = {
         "study.json": json.dumps(settings.resolved(), indent=1),
         "versions.json": json.dumps(versions(), indent=1),
@@ -43,32 +50,40 @@ def recording(
     store.describe(flat, tags, artifacts)
 
     def finish(number: int) -> dict[str, Any]:
-        return trial_artifacts(workspace.trial_folder(settings.name, number), facts["class_names"])
+        return trial_artifacts(workspace.trial_folder(study.study_name, number), facts["class_names"])
 
-    catch_up(study, store, workspace, settings.name, finish)
+    catch_up(study, store, workspace, finish)
     recorder = MlflowRecorder(store, finish, say)
     try:
         yield recorder
     finally:
         recorder.close()
         if recorder.missing:
-            say(f"MLflow lacks {recorder.missing} records; `contourney resume {study.study_name}` writes them")
+            again = f"contourney resume {settings.name}" if family is None else "the same command again"
+            say(f"MLflow lacks {recorder.missing} records; {again} writes them")
         else:
             store.close_study(not trials_left(study))
 
 
 def catch_up(
-    study: optuna.Study, store: MlflowStore, workspace: Workspace, name: str, finish: Callable[[int], Mapping[str, Any]]
+    study: optuna.Study, store: MlflowStore, workspace: Workspace, finish: Callable[[int], Mapping[str, Any]]
 ) -> None:
     """Write to MLflow what a crash kept from it, from Optuna and the trial folders; what is there stays as it is."""
     for trial in study.get_trials(deepcopy=False):
-        if trial.state is TrialState.RUNNING or store.states.get(trial.number) == (
-            trial.state.name,
-            MLFLOW_STATUS[trial.state],
+        # Without a reason it waits for its first start.
+        never_started = trial.state is TrialState.WAITING and trial.user_attrs.get("reason") is None
+        if (
+            trial.state is TrialState.RUNNING
+            or never_started
+            or store.states.get(trial.number)
+            == (
+                trial.state.name,
+                MLFLOW_STATUS[trial.state],
+            )
         ):
             continue
         store.open_trial(trial.number, trial.params)
-        for row in TrialFolder(workspace.trial_folder(name, trial.number)).rows():
+        for row in TrialFolder(workspace.trial_folder(study.study_name, trial.number)).rows():
             if row["epoch"] in trial.intermediate_values:
                 store.add_epoch(trial.number, row)
         store.close_trial(

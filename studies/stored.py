@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from search.states import COUNTED
 from search.storage import is_url, open_storage
-from studies.study_settings import StudySettings
+from studies.study_settings import CONFIRM, StudySettings
 from studies.workspace import Workspace
 
 
@@ -18,10 +18,21 @@ class StudyError(ValueError):
 
 
 def study_names(workspace: Workspace) -> list[str]:
-    """Names of the studies in the workspace's storage, none where there is no storage yet."""
+    """Names of the searches in the workspace's storage, none where there is no storage yet."""
+    return [name for name in _all_names(workspace) if not name.endswith(CONFIRM)]
+
+
+def _all_names(workspace: Workspace) -> list[str]:
     if not is_url(workspace.storage) and not Path(workspace.storage).is_file():
         return []
     return sorted(optuna.get_all_study_names(open_storage(workspace.storage)))
+
+
+def confirm_study(name: str, workspace: Workspace, *, write: bool = False) -> optuna.Study | None:
+    """The Optuna study of the confirmatory runs of study `name`; None where none was ever run."""
+    if name + CONFIRM not in _all_names(workspace):
+        return None
+    return optuna.load_study(study_name=name + CONFIRM, storage=open_storage(workspace.storage, write=write))
 
 
 def open_study(name: str, workspace: Workspace, *, write: bool = False) -> optuna.Study:
@@ -65,6 +76,11 @@ def counts(study: optuna.Study) -> Mapping[str, int]:
 
 
 def trials_left(study: optuna.Study) -> bool:
-    """Whether the budget of trials is not yet spent; a budget of hours alone never is."""
+    """Whether the budget of trials is not yet spent; a budget of hours alone never is.
+
+    Confirmatory runs have no budget: what waits is left.
+    """
+    if study.study_name.endswith(CONFIRM):
+        return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
     total = study.user_attrs["study"]["search"]["trials"]
     return total is None or sum(trial.state in COUNTED for trial in study.get_trials(deepcopy=False)) < total

@@ -4,7 +4,8 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,45 @@ def check_tracking(uri: str, study: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class RunLabel:
+    """How one trial's run is called, with the tags and parameters that it has beside every run's."""
+
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The runs of one parent: its name and tag, the tag that numbers its children, and each child's label."""
+
+    parent: str
+    tag: tuple[str, str]
+    number: str
+    label: Callable[[int], RunLabel]
+
+
+def trial_family(study: str) -> Family:
+    """The runs of a search's trials."""
+    return Family(study, ("contourney.study", study), "contourney.trial", lambda n: RunLabel(f"trial-{n}"))
+
+
+def confirm_family(study: str, label: Callable[[int], RunLabel]) -> Family:
+    """The runs of a study's confirmatory trials: apart from the search's and without its tag."""
+    return Family(f"{study}/confirm", ("contourney.role", "confirm"), "contourney.confirm", label)
+
+
 class MlflowStore:
-    """Writes the runs of one study; every call can be repeated without a duplicate.
+    """Writes the runs of one study, or of its confirmatory `family`; every call can be repeated without a duplicate.
 
     A run is looked up by its tags before it is created, and a metric's timestamp is the end of its own epoch, so
     that a repeated point is the same point. Not safe for several threads.
     """
 
-    def __init__(self, uri: str, study: str, artifacts: str | None, best_metric: str) -> None:
+    def __init__(
+        self, uri: str, study: str, artifacts: str | None, best_metric: str, family: Family | None = None
+    ) -> None:
         """`artifacts` is where a new experiment keeps files; `best_metric` names the metric of a trial's best value."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
@@ -59,13 +91,12 @@ class MlflowStore:
         self.errors: tuple[type[Exception], ...] = (MlflowException, RequestException, OSError)
         self._client = MlflowClient(tracking_uri=uri)
         self._study = study
+        self._family = family or trial_family(study)
         self._best_metric = best_metric
         self._runs: dict[int, str] = {}
         self._pending: dict[str, list[Any]] = {}
         self.experiment_id = self._open_experiment(artifacts)
-        self.parent_id = self._find_run(f"tags.`contourney.study` = '{_quoted(study)}'") or self._create(
-            study, {"contourney.study": study}
-        )
+        self.parent_id = self._open_parent(self._family)
         # One listing now replaces a look-up by tag before each run is created.
         self.states = self._list_states()
 
@@ -87,15 +118,17 @@ class MlflowStore:
 
         run_id = self._runs.get(number)
         if run_id is None:
+            label = self._family.label(number)
             tags = {
+                **label.tags,
                 "mlflow.parentRunId": self.parent_id,
-                "contourney.trial": str(number),
+                self._family.number: str(number),
                 "contourney.state": TrialState.RUNNING.name,
             }
-            run_id = self._runs[number] = self._create(f"trial-{number}", tags)
-            parameters = [Param(path, str(value)) for path, value in values.items()]
-            if parameters:
-                self._client.log_batch(run_id, params=parameters)
+            run_id = self._runs[number] = self._create(label.name, tags)
+            parameters = [Param(path, str(value)) for path, value in {**label.parameters, **values}.items()]
+            for start in range(0, len(parameters), PARAMETERS_A_BATCH):
+                self._client.log_batch(run_id, params=parameters[start : start + PARAMETERS_A_BATCH])
         else:
             self._client.update_run(run_id, status=MLFLOW_STATUS[TrialState.RUNNING])
             self._client.set_tag(run_id, "contourney.state", TrialState.RUNNING.name)
@@ -161,9 +194,7 @@ class MlflowStore:
         """
         from mlflow.entities import Metric
 
-        parent_id = self._find_run("tags.`contourney.role` = 'confirm'") or self._create(
-            f"{self._study}/confirm", {"contourney.role": "confirm"}
-        )
+        parent_id = self._open_parent(confirm_family(self._study, lambda _: RunLabel(key)))
         run_id = self._find_run(f"tags.`contourney.role` = '{role}' and tags.`contourney.key` = '{key}'")
         own = {"mlflow.parentRunId": parent_id, "contourney.role": role, "contourney.key": key, **tags}
         run_id = run_id or self._create(f"{role}-{key}", own)
@@ -206,8 +237,8 @@ class MlflowStore:
                 page_token=token,
             )
             for run in page:
-                if "contourney.trial" in run.data.tags:
-                    number = int(run.data.tags["contourney.trial"])
+                if self._family.number in run.data.tags:
+                    number = int(run.data.tags[self._family.number])
                     self._runs[number] = str(run.info.run_id)
                     found[number] = (run.data.tags.get("contourney.state", ""), run.info.status)
             token = page.token
@@ -229,6 +260,10 @@ class MlflowStore:
     def _find_run(self, condition: str) -> str | None:
         runs = self._client.search_runs([self.experiment_id], condition, max_results=1, order_by=["start_time ASC"])
         return str(runs[0].info.run_id) if runs else None
+
+    def _open_parent(self, family: Family) -> str:
+        key, value = family.tag
+        return self._find_run(f"tags.`{key}` = '{_quoted(value)}'") or self._create(family.parent, {key: value})
 
     def _open_experiment(self, artifacts: str | None) -> str:
         experiment = self._client.get_experiment_by_name(self._study)
