@@ -9,6 +9,7 @@ from studies.rows_settings import RowSettings, row_settings
 from studies.setting_paths import REFUSED, trial_leaves
 from studies.study_settings import StudySettings
 from studies.validation import leaf_error
+from trainables.settings import TrialSettings
 
 # These rows are told apart in the table instead: `metric` and a leaking split are things that a report may compare.
 MARKED = ("metric", "augment.oversample.leaky")
@@ -28,20 +29,33 @@ def check_rows(study: StudySettings, names: Collection[str]) -> Iterator[Problem
 
 
 def check_row_settings(study: StudySettings) -> Iterator[Problem]:
-    """Problems of each row's settings as a whole, where paths and values are known to be sound one by one."""
-    # Brings torch and timm, which the checks above do without.
-    from trainables.check import check_settings
+    """Problems of each row's settings as a whole, where paths and values are known to be sound one by one.
 
+    What is wrong with the trial's own settings is said there, not once more for every row.
+    """
+    known = set(_findings(study.trial))
     for name, row in study.rows.items():
         try:
-            check_settings(row_settings(study.trial, row))
+            findings = list(_findings(row_settings(study.trial, row)))
         except ValidationError as error:
-            for detail in error.errors():
-                message = detail["msg"].removeprefix("Value error, ")
-                yield _blame(name, row, f"{'.'.join(map(str, detail['loc']))}: {message}")
-        except ValueError as error:
-            for finding in str(error).splitlines():
+            findings = [
+                f"{'.'.join(map(str, detail['loc']))}: {detail['msg'].removeprefix('Value error, ')}"
+                for detail in error.errors()
+            ]
+        for finding in findings:
+            if finding not in known:
                 yield _blame(name, row, finding)
+
+
+def _findings(trial: TrialSettings) -> list[str]:
+    # Brings torch and timm, which the checks of paths and values do without.
+    from trainables.check import SettingsError, check_settings
+
+    try:
+        check_settings(trial)
+    except SettingsError as error:
+        return str(error).splitlines()
+    return []
 
 
 def row_refusal(path: str) -> str | None:
