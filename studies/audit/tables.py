@@ -63,7 +63,7 @@ def overview_rows(audit: Audit) -> list[tuple[str, str]]:
             + _more(audit.sizes, SHOWN),
         ),
         ("label values", labels or "none"),
-        ("unlabelled pixels", "none counted" if mean is None else f"{mean:.1%} of an image on average"),
+        ("unlabelled pixels", f"{mean:.1%} of an image on average" if mean else "none"),
     ]
 
 
