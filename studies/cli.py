@@ -32,6 +32,8 @@ app.command()(cli_files.recipes)
 app.command()(cli_files.show)
 app.command()(cli_files.schema)
 app.command()(cli_data.audit)
+app.command()(cli_data.init)
+app.command("pseudo-label")(cli_data.pseudo_label)
 
 
 def main() -> None:

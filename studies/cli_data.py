@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from studies.cli_run import DEFAULT_WORKSPACE, StudyArgument, WorkspaceOption
 from studies.workspace import Workspace
 
 DataArgument = Annotated[
@@ -62,3 +63,53 @@ def audit(
         Console(stderr=True, soft_wrap=True).print(found.log, highlight=False, markup=False)
     if output is not None:
         print(output)
+
+
+def init(
+    data: DataArgument,
+    format_: FormatOption = None,
+    set_: DataSetOption = None,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="the study file to write")] = Path(
+        "study.yaml"
+    ),
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="W", help="pretrained weights of the encoder: a file, or `download`"),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option("--encoder", metavar="NAME", help="timm name of the encoder that --weights are of")
+    ] = "mobilenetv2_100",
+) -> None:
+    """Audit a data set and write a first study file for it."""
+    from studies.audit.init_file import write_init
+    from studies.audit.tables import headline
+    from studies.audit.target import data_settings
+
+    settings, guessed = data_settings(data, format_, set_ or ())
+    found = write_init(settings, guessed, output, weights=weights, encoder=encoder)
+    console = Console(soft_wrap=True)
+    console.print(headline(found), highlight=False, markup=False)
+    if found.drop:
+        console.print(f"{len(found.drop)} images are left out; `contourney audit` says why", highlight=False)
+    console.print(f"wrote {output}; next: contourney launch {output}", highlight=False, markup=False)
+
+
+def pseudo_label(
+    name: StudyArgument,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="the .npz file to write")],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images", metavar="DIR", help="folder of images without masks; else the study's unlabelled array"
+        ),
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="ROOT", help="where the study's data lie now")] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Predict unlabelled images with a study's promoted trial, to be added to training."""
+    from studies.pseudo_label import pseudo_label as label
+
+    count = label(name, Workspace.open(workspace), output, data=data, images=images)
+    console = Console(soft_wrap=True)
+    console.print(f"wrote {output}: {count} images with labels and confidences", highlight=False, markup=False)
+    console.print(f"use it: --set trial.data.clean.pseudo_labels.file={output}", highlight=False, markup=False)

@@ -190,7 +190,11 @@ def absolute(settings: StudySettings) -> StudySettings:
     weights = trial.model.weights
     if weights is not None and Path(weights).is_file():
         weights = str(Path(weights).absolute())
-    data, model = trial.data.model_copy(update={"root": root}), trial.model.model_copy(update={"weights": weights})
+    labels = trial.data.clean.pseudo_labels
+    file = labels.file and str(Path(labels.file).expanduser().absolute())
+    clean = trial.data.clean.model_copy(update={"pseudo_labels": labels.model_copy(update={"file": file})})
+    data = trial.data.model_copy(update={"root": root, "clean": clean})
+    model = trial.model.model_copy(update={"weights": weights})
     return settings.model_copy(update={"trial": trial.model_copy(update={"data": data, "model": model})})
 
 

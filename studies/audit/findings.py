@@ -55,8 +55,7 @@ class Audit:
 def find(listed: Listed, seen: Sequence[Seen], guessed: bool) -> Audit:
     """Everything that the opened splits and all names tell."""
     names = counting.class_names(listed, seen)
-    unpaired = [one for one in seen if listed.dataset.missing(one.sample)]
-    missing = {one.name for one in unpaired}
+    missing = _missing(listed, seen)
     unreadable = [one for one in seen if one.problems and one.name not in missing]
     empty = [one.name for one in seen if one.pixels and not counting.classes_of(one, listed)]
     identical, near = likeness.image_groups(seen)
@@ -81,7 +80,7 @@ def find(listed: Listed, seen: Sequence[Seen], guessed: bool) -> Audit:
         read=[split.value for split in Split if any(one.split is split for one in seen)],
         class_names=list(names),
         unnamed=listed.unnamed,
-        unpaired=_problems(unpaired),
+        unpaired=[{"name": name, "problem": problem} for name, problem in missing.items()],
         unreadable=_problems(unreadable),
         sizes=counting.sizes(seen),
         labels=counting.label_rows(listed, seen, names),
@@ -104,6 +103,17 @@ def find(listed: Listed, seen: Sequence[Seen], guessed: bool) -> Audit:
         outlying=counting.outlying_rows(seen),
         drop={sample.name: reasons[sample.name] for sample in listed.dataset.samples if sample.name in reasons},
     )
+
+
+def _missing(listed: Listed, seen: Sequence[Seen]) -> dict[str, str]:
+    """What is missing by name: as at a launch, of all samples where the split is made here; opens nothing."""
+    pool = listed.dataset.samples if listed.mode in ("random", "blocks") else [one.sample for one in seen]
+    dropped = frozenset(listed.settings.drop)
+    return {
+        sample.name: problem
+        for sample in pool
+        if sample.name not in dropped and (problem := listed.dataset.missing(sample))
+    }
 
 
 def _repeated(identical: Iterable[Sequence[str]], seen: Iterable[Seen], gone: set[str]) -> dict[str, str]:
