@@ -4,6 +4,8 @@ Torch and Ray take seconds to import: the commands that need them import them wh
 """
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ from studies.cli_files import DataOption, NameOption, SetOption, WorkersOption, 
 from studies.cli_run import (
     DEFAULT_WORKSPACE,
     QuietOption,
+    StudyArgument,
     WorkspaceOption,
     console_of_lines,
     exit_code,
@@ -24,6 +27,16 @@ from studies.workspace import Workspace
 
 if TYPE_CHECKING:
     from studies.launch import Outcome
+
+
+class TableFormat(StrEnum):
+    """What a table can be written as."""
+
+    MD = "md"
+    CSV = "csv"
+    LATEX = "latex"
+    HTML = "html"
+
 
 RowsArgument = Annotated[
     str, typer.Argument(metavar="FILE|NAME", help="a study file, a study of the workspace, or a shipped recipe")
@@ -56,6 +69,27 @@ def rows(
     )
     words = study_words(settings.name, place)
     _say_end(outcome, f"contourney table {words}" + (f" --seeds {seeds}" if seeds > 1 else ""))
+
+
+def table(
+    name: StudyArgument,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", metavar="S", help="only the first S seeds; all if absent", min=1)
+    ] = None,
+    format_: Annotated[TableFormat, typer.Option("--format", help="how the table is written")] = TableFormat.MD,
+    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="where to write it")] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Show the named rows: mean and spread over seeds, differences to the base row, published figures and cost."""
+    from studies.table import row_table
+    from studies.table_formats import FORMATS
+
+    text = FORMATS[format_.value](row_table(name, Workspace.open(workspace), seeds))
+    if output is None:
+        print(text, end="")
+        return
+    output.write_text(text, encoding="utf-8")
+    print(output)
 
 
 def watch(settings: StudySettings, quiet: bool, start: "Callable[[Progress], Outcome]") -> "Outcome":
