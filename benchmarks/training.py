@@ -25,6 +25,7 @@ from trainables.inference import place
 from trainables.losses.criterion import Criterion
 from trainables.memory import keep_freed_memory
 from trainables.models.build import build_model
+from trainables.models.settings import ModelSettings
 from trainables.models.unet import UNet
 from trainables.optimizers import build_optimizer
 from trainables.schedules import Schedule
@@ -168,7 +169,7 @@ def _ours(root: Path, device: torch.device) -> Callable[[], float]:
 def _peer(root: Path, device: torch.device) -> Callable[[], float]:
     """Seconds of a training epoch of a plain loop."""
     torch.manual_seed(SEED)
-    model = UNet(3, CLASSES, WIDTH, DEPTH).to(device).train()
+    model = UNet(3, CLASSES, ModelSettings(width=WIDTH, depth=DEPTH)).to(device).train()
     loader = DataLoader(Files(root), batch_size=BATCH, shuffle=True, num_workers=0)
     criterion = nn.CrossEntropyLoss(ignore_index=255)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR)

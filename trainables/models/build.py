@@ -49,7 +49,7 @@ def check_model(settings: ModelSettings) -> None:
             "model.unfreeze: head needs a pretrained decoder, and this one would be random: a linear layer on it "
             "learns nothing; give a whole model's weights (a best.pt) in model.weights, or set it to decoder"
         )
-    plain = ModelSettings(name=settings.name, width=1, depth=settings.depth, encoder=settings.encoder)
+    plain = settings.model_copy(update={"width": 1, "weights": None, "unfreeze": "all", "initialization": "default"})
     trained_parts(dict(_parts(plain)), settings.unfreeze)
 
 

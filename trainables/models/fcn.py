@@ -11,7 +11,7 @@ RESNET_WIDTHS = (256, 128, 64, 32, 16)
 
 
 def _down(channels: int, width: int, stride: int) -> nn.Sequential:
-    """Convolution, ReLU, BatchNorm, in the order of the report's Table 1."""
+    """Convolution, ReLU, BatchNorm: the order of Table 1; the other tables leave the ReLU out."""
     return nn.Sequential(
         nn.Conv2d(channels, width, kernel_size=3, stride=stride, padding=1),
         nn.ReLU(inplace=True),
@@ -60,8 +60,8 @@ class FCNUnpool(nn.Module):
 
     The printed table gives every convolution a stride of 2 beside five poolings, which would shrink an image 2,048
     times. Built here: stride 2 in the first convolution alone, so that the five poolings bring 64; transposed
-    convolutions mirror that. The skips, which the table does not show, add the pooled features of the same resolution
-    and width before each unpooling.
+    convolutions mirror that. The skips, of which the text speaks and the table shows nothing, add the features that
+    went into a level's convolution to what comes out of its transposed one: same resolution, same width.
     """
 
     def __init__(self, channels: int, classes: int) -> None:

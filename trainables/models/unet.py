@@ -13,6 +13,10 @@ class UNet(nn.Module):
 
     Convolutions before a norm have no bias; upsampling and heads do. With 3 channels, 37 classes and otherwise default
     settings (width 64, depth 4) it has 31,039,973 parameters.
+
+    The Mars reports describe their variants in a sentence each. Read here as: squeeze-and-excitation stands after a
+    block's convolutions (the bottleneck's, "replaced" in one report, keeps them), pyramid pooling after the deepest
+    block, gates as in `skips`, deep supervision by a 1x1 classifier on each inner decoder stage.
     """
 
     def __init__(self, channels: int, classes: int, settings: ModelSettings) -> None:
@@ -24,11 +28,11 @@ class UNet(nn.Module):
                 after,
                 settings.convolutions,
                 settings.norm,
-                settings.squeeze_excitation or (settings.bottleneck == "se" and level == depth),
+                settings.squeeze_excitation or (settings.bottleneck in ("se", "se_pyramid") and level == depth),
             )
             for level, (before, after) in enumerate(zip([channels, *widths], widths, strict=False))
         )
-        if settings.bottleneck == "pyramid":
+        if settings.bottleneck in ("pyramid", "se_pyramid"):
             self.encoder[depth].append(PyramidPooling(widths[-1], settings.norm))  # type: ignore[operator]  # a Sequential
         self.pool = nn.MaxPool2d(2)
         self.decoder = nn.ModuleList(

@@ -40,7 +40,7 @@ def load_weights(net: SegmentationNet, settings: ModelSettings) -> None:
     if is_whole_model(tensors):
         _load_whole_model(net, tensors, path)
     else:
-        _load_encoder(net, settings.encoder, tensors, path)
+        _load_encoder(net, settings, tensors, path)
 
 
 def read_tensors(path: Path) -> Tensors:
@@ -87,19 +87,19 @@ def _load_whole_model(net: SegmentationNet, tensors: Tensors, path: Path) -> Non
     net.net.load_state_dict(own | kept)
 
 
-def _load_encoder(net: SegmentationNet, encoder: str, tensors: Tensors, path: Path) -> None:
+def _load_encoder(net: SegmentationNet, settings: ModelSettings, tensors: Tensors, path: Path) -> None:
     encoder_net: Any = net.net.encoder
     if not hasattr(encoder_net, "model"):
         raise ModelError(
-            f"model.weights: {path} holds no whole model (no tensor named {' or '.join(WHOLE_MODEL_PREFIXES)}…); a "
-            "unet takes only a whole model's weights"
+            f"model.weights: {path} holds no whole model (no tensor named {' or '.join(WHOLE_MODEL_PREFIXES)}…); "
+            f"{settings.name} takes only a whole model's weights"
         )
     timm_net: nn.Module = encoder_net.model
     own = timm_net.state_dict()
     by_plain_name = {_plain(name): name for name in tensors}
     sources = {name: source for name in own if (source := by_plain_name.get(_plain(name))) is not None}
     # The file's other tensors must be the classifier's or of levels that the decoder does not use.
-    unknown = tensors.keys() - set(sources.values()) - _names_in_timm(encoder)
+    unknown = tensors.keys() - set(sources.values()) - _names_in_timm(settings.encoder)
     _check_names(missing=_required(own) - sources.keys(), unknown=unknown, path=path)
     loaded = {name: tensors[source] for name, source in sources.items()}
     loaded = {name: _adapted(own[name], value) for name, value in loaded.items()}

@@ -1,6 +1,7 @@
 """The networks of the VOC report: their tables by number of parameters, and what they do with sizes."""
 
 import pytest
+import timm
 import torch
 
 from trainables.models.build import check_model
@@ -30,8 +31,6 @@ def test_table_2_by_its_own_columns():
 
 
 def test_table_3_is_timms_resnet_and_its_decoder():
-    import timm
-
     encoder = timm.create_model("resnet34", num_classes=0)
     decoder = [(512, 256), (256, 128), (128, 64), (64, 32), (32, 16)]
     expected = sum(parameter.numel() for parameter in encoder.parameters())
@@ -40,17 +39,14 @@ def test_table_3_is_timms_resnet_and_its_decoder():
     assert sum(parameter.numel() for parameter in net.parameters()) == expected
 
 
-def test_fcn_shrinks_thirty_two_times_and_the_unpooling_one_sixty_four():
-    images = torch.randn(2, 3, 128, 64)
-    for net, decoded in ((FCN(3, 4).eval(), "decoder"), (FCNUnpool(3, 4).eval(), "unpool")):
-        sizes = []
-
-        def keep(module, inputs, sizes=sizes):
-            sizes.append(tuple(inputs[0].shape[-2:]))
-
-        getattr(net, decoded).register_forward_pre_hook(keep)
-        assert net(images).shape == (2, 4, 128, 64)
-        assert sizes[0] == ((4, 2) if decoded == "decoder" else (2, 1))
+@pytest.mark.parametrize(("model", "strides"), [(FCN, [2, 4, 8, 16, 32]), (FCNUnpool, [2, 2, 4, 8, 16, 32])])
+def test_strides_of_each_convolution_and_logits_of_the_images_size(model, strides):
+    net = model(3, 4).eval()
+    found = []
+    for layer in net.encoder:
+        layer.register_forward_hook(lambda module, inputs, output: found.append(128 // output.shape[-2]))
+    assert net(torch.randn(2, 3, 128, 64)).shape == (2, 4, 128, 64)
+    assert found == strides  # the second pools after each but the first
 
 
 def test_unpooling_puts_values_back_where_they_came_from():

@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+import segmentation_models_pytorch as smp
+import timm
 import torch
 from torch import nn
 
@@ -118,47 +120,55 @@ def test_a_depth_that_does_not_exist_is_refused(name, rest, depth, has):
         net_of(name, **rest).unfreeze(depth)
 
 
-SMP = [name for name, row in MODELS.items() if row.over_timm and name not in ("upernet", "resnet_fcn")]
-
-
-# The modules that end in each feature level; what stands before the first level is the stem.
+SMP = {
+    "smp_unet": smp.Unet,
+    "unet++": smp.UnetPlusPlus,
+    "fpn": smp.FPN,
+    "pspnet": smp.PSPNet,
+    "deeplabv3": smp.DeepLabV3,
+    "deeplabv3plus": smp.DeepLabV3Plus,
+    "linknet": smp.Linknet,
+    "manet": smp.MAnet,
+    "pan": smp.PAN,
+    "segformer": smp.Segformer,
+}
+# The stem, then the modules of each feature level, by timm's names; resnet18's first level is the stem's activation.
 LEVELS = {
-    "resnet18": [("act1",), ("maxpool", "layer1"), ("layer2",), ("layer3",), ("layer4",)],
-    "mobilenetv2_100": [
+    "resnet18": (("conv1", "bn1"), (), ("layer1",), ("layer2",), ("layer3",), ("layer4",)),
+    "mobilenetv2_100": (
+        ("conv_stem", "bn1"),
         ("blocks.0",),
         ("blocks.1",),
         ("blocks.2",),
         ("blocks.3", "blocks.4"),
         ("blocks.5", "blocks.6"),
-    ],
+    ),
 }
+
+
+def test_every_decoder_of_smp_is_counted():
+    assert set(SMP) == {name for name, row in MODELS.items() if row.over_timm} - {"upernet", "resnet_fcn"}
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "mobilenetv2_100"])
 @pytest.mark.parametrize("name", SMP)
-def test_frozen_and_trained_counts_of_every_decoder(name, encoder):
-    net = net_of(name, encoder)
-    plain = net.net
-    head, decoder = count(plain.segmentation_head), count(plain.decoder)
-    levels = [count_of(plain.encoder.model, level) for level in LEVELS[encoder]]
-    expected = {"head": head, "decoder": head + decoder, "all": count(plain)}
-    trained = expected["decoder"]
-    for stage, level in zip(DEPTHS[2:6], reversed([level for level in levels if level is not None]), strict=False):
-        trained += level
-        expected[stage] = trained
-    existing = [depth for depth in DEPTHS if depth in net.parts.values() or depth == "all"]
-    for depth in existing:
+def test_trained_and_frozen_parameters_of_every_decoder_at_every_depth(name, encoder):
+    with torch.device("meta"):
+        net = net_of(name, encoder)
+        reference = SMP[name](f"tu-{encoder}", encoder_weights=None, classes=4)
+        plain = timm.create_model(encoder)
+    stem, *levels = [sum(count(plain.get_submodule(module)) for module in level) for level in LEVELS[encoder]]
+    used = levels[:3] if name == "pspnet" else levels
+    # PSPNet takes three levels: the stem lies before them and belongs to no stage.
+    decoder = count(reference.segmentation_head) + count(reference.decoder)
+    expected = {"head": count(reference.segmentation_head), "decoder": decoder}
+    expected |= {f"stage{4 - i}": decoder + sum(used[-1 - i :]) for i in range(min(4, len(used)))}
+    expected["all"] = total = decoder + stem + sum(used)
+    for depth, trained in expected.items():
         net.unfreeze(depth)
-        trained = sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
-        assert (depth, trained) == (depth, expected[depth])
-        assert count(plain) - trained == count(plain) - expected[depth]
+        by_state = {flag: sum(p.numel() for p in net.parameters() if p.requires_grad is flag) for flag in (True, False)}
+        assert (depth, by_state) == (depth, {True: trained, False: total - trained})
 
 
 def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def count_of(encoder, names):
-    """Parameters of the named modules; None where a shallow decoder's encoder ends before them."""
-    modules = dict(encoder.named_modules())
-    return sum(count(modules[name]) for name in names) if all(name in modules for name in names) else None

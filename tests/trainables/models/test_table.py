@@ -25,6 +25,15 @@ def test_logits_have_the_images_size(name, size):
         assert net(torch.randn(1, 3, *size)).shape == (1, 5, *size)
 
 
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"upernet"}))
+def test_outputs_are_the_logits_alone_without_auxiliary_ones(name):
+    net = build_net(ModelSettings(name=name, width=4, depth=3, encoder="mobilenetv3_small_050"), 3, 5).eval()
+    images = torch.randn(1, 3, 50, 67)
+    with torch.no_grad():
+        (logits,) = net.outputs(images)
+        assert torch.equal(logits, net(images))
+
+
 def train_once(name, encoder, channels):
     torch.manual_seed(0)
     net = build_net(ModelSettings(name=name, encoder=encoder), channels, 4)

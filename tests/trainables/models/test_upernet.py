@@ -9,6 +9,9 @@ from trainables.models.build import build_model, check_model
 from trainables.models.errors import ModelError
 from trainables.models.settings import ModelSettings
 from trainables.models.table import build_net
+from trainables.models.weights import read_tensors
+
+ENCODER = "convnext_atto_linear"
 
 
 @pytest.mark.parametrize(("depth", "expected"), [("head", 28_490), ("decoder", 32_334_154), ("all", 60_155_626)])
@@ -20,7 +23,7 @@ def test_published_trainable_parameters(depth, expected):
 
 
 def hugging_face_model(classes):
-    """Their UPerNet over a ConvNeXt of timm's `convnext_atto_ols`-like size, with weights drawn at random."""
+    """Their UPerNet over a ConvNeXt of the size of timm's atto, with weights drawn at random."""
     backbone = ConvNextConfig(
         hidden_sizes=[40, 80, 160, 320],
         depths=[2, 2, 6, 2],
@@ -55,17 +58,13 @@ def weights_file(theirs, tmp_path_factory):
 
 
 def ours(weights, classes, channels=3, unfreeze="all"):
-    # conv_mlp: timm's atto has convolutions where tiny (and Hugging Face's ConvNeXt) has linear layers.
     settings = ModelSettings(name="upernet", encoder=ENCODER, weights=str(weights), unfreeze=unfreeze)
     return build_model(settings, channels, classes)
 
 
-ENCODER = "convnext_atto_linear"
-
-
 @pytest.fixture(scope="module", autouse=True)
 def registered_encoder():
-    """A timm ConvNeXt small enough for a test, in the layout of convnext_tiny."""
+    """A timm ConvNeXt small enough for a test, with linear layers as convnext_tiny (atto itself has convolutions)."""
     from timm.models import register_model
     from timm.models.convnext import _create_convnext
 
@@ -106,6 +105,15 @@ def test_another_number_of_classes_draws_both_classifiers_anew_and_head_is_allow
     assert trained == {f"{head}.{kind}" for head in heads for kind in ("weight", "bias")}
     given = theirs.state_dict()["decode_head.fpn_bottleneck.conv.weight"]
     torch.testing.assert_close(net.net.decoder.fpn_bottleneck.conv.weight.detach(), given)
+
+
+def test_their_older_pickled_file_is_the_same_and_head_is_accepted(theirs, weights_file, tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(theirs.state_dict(), path)
+    check_model(ModelSettings(name="upernet", encoder=ENCODER, weights=str(path), unfreeze="head"))
+    pickled, saved = read_tensors(path), read_tensors(weights_file)
+    assert pickled.keys() == saved.keys()
+    assert all(torch.equal(pickled[name], saved[name]) for name in saved)
 
 
 def test_grey_images_take_the_sum_of_the_first_kernels(theirs, weights_file):

@@ -163,7 +163,7 @@ def test_head_is_refused_with_weights_of_the_encoder_alone(encoder_file):
 
 
 def test_an_encoders_weights_are_no_unets(encoder_file):
-    with pytest.raises(ModelError, match="a unet takes only a whole model's weights"):
+    with pytest.raises(ModelError, match="unet takes only a whole model's weights"):
         build_model(ModelSettings(weights=str(encoder_file), width=2), 3, 4)
 
 
