@@ -66,6 +66,6 @@ def test_one_small_image_trains(name):
     assert all(parameter.grad is not None for parameter in net.parameters())
 
 
-def test_an_encoder_of_another_stride_is_refused():
+def test_an_encoder_of_one_stride_is_refused():
     with pytest.raises(ModelError, match="resnet_fcn cannot be built over timm's vit_tiny_patch16_224"):
         check_model(ModelSettings(name="resnet_fcn", encoder="vit_tiny_patch16_224"))
