@@ -46,7 +46,7 @@ def pseudo_label(name: str, workspace: Workspace, output: Path, *, data: str | N
     best = workspace.trial_folder(name, record["trial"]) / "best.pt"
     _check_weights(best, record["weights"], record["trial"])
     chosen = settings.trial.data if data is None else settings.trial.data.model_copy(update={"root": data})
-    names, pictures = _folder(images, chosen) if images is not None else unlabelled_images(chosen)
+    names, pictures = folder_images(images, chosen) if images is not None else unlabelled_images(chosen)
     predictor = Predictor.load(best, choose_device())
     sized = _sized(names, pictures, predictor)
     labels_NHW, confidence_NHW = predict(sized, predictor)
@@ -82,7 +82,7 @@ def _check_weights(best: Path, digest: str, trial: int) -> None:
             raise StudyError(f"{best} is not what was promoted: promote the trial again, or restore the file")
 
 
-def _folder(folder: Path, settings: DataSettings) -> tuple[tuple[str, ...], Iterator[np.ndarray]]:
+def folder_images(folder: Path, settings: DataSettings) -> tuple[tuple[str, ...], Iterator[np.ndarray]]:
     """Names and images of a folder; DataError if any is an image of the data set itself, whose test split is closed."""
     found = files_by_stem(folder)
     own = {sample.image.resolve() for sample in open_dataset(settings).samples if sample.image is not None}

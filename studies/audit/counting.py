@@ -87,7 +87,7 @@ def unlabelled(listed: Listed, seen: Iterable[Seen]) -> dict[str, Any]:
 
 def outlying_rows(seen: Iterable[Seen]) -> list[dict[str, Any]]:
     """Images whose mean pixel value is more than three standard deviations off, as `clean.outliers` measures it."""
-    known = [one for one in seen if one.shape is not None and one.split is not Split.TEST]
+    known = [one for one in seen if one.shape is not None and not one.is_test]
     means = np.array([one.mean for one in known])
     if not len(known) or means.std() == 0:
         return []

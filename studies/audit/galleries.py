@@ -12,7 +12,7 @@ from dashboards.masks import colour_mask
 from studies.audit.counting import class_names
 from studies.audit.run import Audited
 from trainables.data.errors import DataError
-from trainables.data.splits import IGNORE, Split
+from trainables.data.splits import IGNORE
 
 LONGEST_PX = 240
 EXAMPLES = 6
@@ -99,7 +99,7 @@ class Pictures:
 
     def examples(self) -> list[Card]:
         """A few images of training and validation, evenly spaced over what was read."""
-        whole = [one.name for one in self._found.seen if one.grey is not None and one.split is not Split.TEST]
+        whole = [one.name for one in self._found.seen if one.grey is not None and not one.is_test]
         places = np.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).round().astype(int)
         return [card for place in places for card in [self._card(whole[place])] if card is not None]
 
@@ -131,7 +131,7 @@ class Pictures:
         one = self._seen[name]
         try:
             image_HWC = self._found.listed.dataset.image(one.sample)
-            mask_HW = None if one.split is Split.TEST else self._found.listed.dataset.mask(one.sample)
+            mask_HW = None if one.is_test else self._found.listed.dataset.mask(one.sample)
         except DataError:
             return None
         words = f"{one.split}, {detail}" if detail else str(one.split)

@@ -35,6 +35,11 @@ class Listed:
     unused: int
     unnamed: bool
 
+    @property
+    def test(self) -> tuple[Sample, ...]:
+        """The samples that are opened only if asked for."""
+        return self.parts[Split.TEST]
+
 
 @dataclass(eq=False)
 class Seen:
@@ -53,6 +58,11 @@ class Seen:
     mask: str | None = None
     labels: np.ndarray | None = None
     pixels: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it lies in the test split, of which no classes are counted and no masks shown."""
+        return self.split is Split.TEST
 
     @property
     def name(self) -> str:
@@ -134,7 +144,7 @@ def _take_mask(seen: Seen, mask_HW: np.ndarray, ignored: list[int]) -> None:
         counted_HW = np.where(np.isin(mask_HW, ignored), IGNORE, mask_HW)
         seen.mask = digest_of(counted_HW)
         seen.labels = mask_thumbnail(counted_HW)
-    if seen.split is not Split.TEST:
+    if not seen.is_test:
         seen.pixels = dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 

@@ -36,7 +36,7 @@ def run_audit(
     Raises DataError and AuditError for what cannot be listed at all.
     """
     listed = list_data(settings)
-    log = _log_test(listed, workspace) if include_test and listed.parts[Split.TEST] else None
+    log = _log_test(listed, workspace) if include_test and listed.test else None
     splits = tuple(Split) if include_test else SEARCHED
     seen = read_splits(listed, splits, _watch)
     return Audited(find(listed, seen, guessed), listed, seen, log)
@@ -50,7 +50,7 @@ def _log_test(listed: Listed, workspace: Workspace | None) -> str:
     parameters = {"split": listed.mode} | {
         name: getattr(listed.settings, name) for name in SPLIT_PARAMETERS[listed.mode]
     }
-    complete = [sample for sample in listed.parts[Split.TEST] if not listed.dataset.missing(sample)]
+    complete = [sample for sample in listed.test if not listed.dataset.missing(sample)]
     fingerprint = split_fingerprint(listed.dataset, complete, parameters)
     head = TestVault(workspace.storage, fingerprint).note({"command": "audit", "data": listed.settings.root})
     return (
