@@ -7,6 +7,7 @@ from typing import Any
 from studies.stored import StudyError
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
+from trainables.class_names import class_name_findings
 from trainables.data.dataset import prepare, split_data
 from trainables.data.leaks import find_leak
 from trainables.data.splits import Split
@@ -15,9 +16,14 @@ SEARCHED_SPLITS = (Split.TRAIN, Split.VALIDATION)
 
 
 def gather_facts(settings: StudySettings, workspace: Workspace) -> dict[str, Any]:
-    """Check and cache the train and validation splits, and say what they are; the test split is not touched."""
+    """Check and cache the train and validation splits, and say what they are; the test split is not touched.
+
+    Raises the ValueErrors of data, and StudyError for settings that name what is no class.
+    """
     data = {split: prepare(settings.trial.data, split, workspace.cache) for split in SEARCHED_SPLITS}
     train = data[Split.TRAIN]
+    if findings := list(class_name_findings(settings.trial, train.class_names)):
+        raise StudyError("\n".join(f"trial.{finding}" for finding in findings))
     return {
         "metric": metric_name(settings),
         "class_names": list(train.class_names),

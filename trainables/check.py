@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from trainables.class_names import class_name_findings
+from trainables.data.augment import augment_findings
 from trainables.losses.checks import loss_findings
-from trainables.losses.names import label_ids
-from trainables.losses.terms import LossError
 from trainables.models.build import check_model
 from trainables.models.errors import ModelError
 from trainables.models.table import MODELS
@@ -55,11 +55,5 @@ def _findings(settings: TrialSettings) -> Iterator[str]:
             f"({settings.epochs})"
         )
     if settings.data.classes is not None:
-        for path, names in (
-            ("loss.ignore_target", settings.loss.ignore_target),
-            ("loss.weights_by_hand", settings.loss.weights_by_hand),
-        ):
-            try:
-                label_ids(names, settings.data.classes, path)
-            except LossError as error:
-                yield str(error)
+        yield from class_name_findings(settings, settings.data.classes)
+    yield from augment_findings(settings.augment, settings.data.size)

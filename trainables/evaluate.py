@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainables.class_names import label_ids
 from trainables.data.split_data import SplitData
 from trainables.device import choose_device
 from trainables.inference import place
 from trainables.losses.criterion import build_criterion
-from trainables.metrics import class_ids, miou_of
+from trainables.metrics import miou_of
 from trainables.models.build import build_model
 from trainables.pictures import shown_indices, take_pictures
 from trainables.protocol import Pictures
@@ -67,7 +68,7 @@ def evaluate_checkpoint(
         build_criterion(settings.loss, weights_K, data.class_names, device),
         data,
         settings.batch_size,
-        ignore_target=class_ids(settings.metric.ignore_target, data.class_names, "metric.ignore_target"),
+        ignore_target=label_ids(settings.metric.ignore_target, data.class_names, "metric.ignore_target"),
         pictures=shown_indices(data) if pictures is None else pictures,
         per_image=True,
     )
@@ -75,7 +76,7 @@ def evaluate_checkpoint(
     return Evaluation(
         counts_KK=validation.counts_KK,
         per_image_counts_NKK=validation.per_image_counts_NKK,
-        miou=miou_of(validation.counts_KK, class_ids(settings.metric.exclude, data.class_names, "metric.exclude")),
+        miou=miou_of(validation.counts_KK, label_ids(settings.metric.exclude, data.class_names, "metric.exclude")),
         loss=validation.loss,
         ce=validation.ce,
         pictures=take_pictures(data, validation.predictions),

@@ -1,7 +1,7 @@
 """mIoU from one confusion matrix of counts over all images; nothing is rounded or clamped."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -88,11 +88,3 @@ def pixel_accuracy(counts_KK: NDArray[np.int64]) -> float:
     """Share of valid target pixels that are predicted right; NaN without any."""
     total = int(counts_KK.sum())
     return int(np.trace(counts_KK)) / total if total else math.nan
-
-
-def class_ids(names: Iterable[str], class_names: tuple[str, ...], setting: str) -> tuple[int, ...]:
-    """Label ids of classes named in a setting; raises MetricError for a name that is no class."""
-    wanted = tuple(names)
-    if unknown := [name for name in wanted if name not in class_names]:
-        raise MetricError(f"{setting}: no class {', '.join(map(repr, unknown))}; classes are {', '.join(class_names)}")
-    return tuple(class_names.index(name) for name in wanted)

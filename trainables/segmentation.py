@@ -5,17 +5,19 @@ from contextlib import nullcontext
 from typing import Any
 
 from trainables.applied import prove_applied
+from trainables.class_names import label_ids
 from trainables.clip import GradientClip
 from trainables.data.augment import build_pipeline
 from trainables.data.batches import TrainBatches
 from trainables.data.dataset import prepare
+from trainables.data.repeats import leaked, shown_per_epoch
 from trainables.data.split_data import SplitData
 from trainables.data.splits import Split
 from trainables.ema import AveragedWeights
 from trainables.inference import place
 from trainables.losses.class_weights import class_weights
 from trainables.losses.criterion import build_criterion
-from trainables.metrics import MetricError, class_ids, miou_of
+from trainables.metrics import MetricError, miou_of
 from trainables.models.build import build_model
 from trainables.optimizers import build_optimizer
 from trainables.pictures import shown_indices, take_pictures
@@ -47,25 +49,28 @@ class SegmentationTrainable:
         self.class_names = train.class_names
         self._settings = settings
         self._validation_data = validation
-        self._ignore_target = class_ids(settings.metric.ignore_target, self.class_names, "metric.ignore_target")
-        self._exclude = class_ids(settings.metric.exclude, self.class_names, "metric.exclude")
+        self._ignore_target = label_ids(settings.metric.ignore_target, self.class_names, "metric.ignore_target")
+        self._exclude = label_ids(settings.metric.exclude, self.class_names, "metric.exclude")
         uncounted = {*self._ignore_target, *self._exclude}
         if not any(pixels for k, pixels in enumerate(validation.pixels_K) if k not in uncounted):
             raise MetricError(
                 "the validation split has no pixel that counts in mIoU; shorten metric.exclude or metric.ignore_target"
             )
+        if settings.augment.oversample.leaky:
+            train = leaked(settings.augment.oversample, train, validation, context.cache)
+        shown_N = shown_per_epoch(settings.augment, train)
         channels, size = train.images_NHWC.shape[-1], train.images_NHWC.shape[1:3]
         seed_everything(derive(settings.seed, "weights"))
         net = build_model(settings.model, channels, len(self.class_names))
         self._inference = place(net, settings, context.device)
-        weights_K = class_weights(settings.loss, train.pixels_NK, self.class_names)
+        weights_K = class_weights(settings.loss, train.pixels_NK, self.class_names, shown_N)
         self._criterion = build_criterion(settings.loss, weights_K, self.class_names, context.device)
         self._optimizer = build_optimizer(net, settings.optimizer)
         clip_norm, decay = settings.optimizer.clip_norm, settings.optimizer.ema
         self._clip = None if clip_norm is None else GradientClip(self._optimizer, clip_norm)
         self._ema = None if decay is None else AveragedWeights(net, decay)
         pipeline = build_pipeline(settings.augment, (size[0], size[1]))
-        self._batches = TrainBatches(train, settings.batch_size, pipeline, settings.seed, context.threads)
+        self._batches = TrainBatches(train, settings.batch_size, pipeline, settings.seed, context.threads, shown_N)
         self._schedule = Schedule(self._optimizer, settings.schedule, settings.epochs, len(self._batches))
         self._net = net
         self.applied = prove_applied(

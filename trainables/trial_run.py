@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
+from trainables.class_names import label_ids
 from trainables.device import choose_device, set_threads
 from trainables.early_stop import should_stop
 from trainables.memory import keep_freed_memory, out_of_memory_told, release_memory
-from trainables.metrics import class_ids, iou_K, miou_of, pixel_accuracy
+from trainables.metrics import iou_K, miou_of, pixel_accuracy
 from trainables.protocol import Context, EpochResult, Trainable
 from trainables.seeding import seed_everything
 from trainables.settings import TrialSettings
@@ -80,7 +81,7 @@ class TrialRun:
             self._trainable.setup(settings, context)
             self._take_up()
         names = self._trainable.class_names
-        self._exclude = class_ids(settings.metric.exclude, names, "metric.exclude")
+        self._exclude = label_ids(settings.metric.exclude, names, "metric.exclude")
         self._shown = min(have, len(self._rows))
         self._folder.save_json("applied.json", self._trainable.applied)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
 
-from trainables.metrics import ConfusionMatrix, MetricError, class_ids, iou_K, mean_iou, miou_of, pixel_accuracy
+from trainables.metrics import ConfusionMatrix, MetricError, iou_K, mean_iou, miou_of, pixel_accuracy
 
 CPU = torch.device("cpu")
 
@@ -140,12 +140,6 @@ def test_other_shapes_are_refused():
 def test_mean_over_no_class_is_refused():
     with pytest.raises(MetricError, match="no class of this split counts"):
         mean_iou(np.array([0.5, np.nan]), np.array([True, False]), exclude=(0,))
-
-
-def test_unknown_class_name_is_refused():
-    with pytest.raises(MetricError, match=r"metric.exclude: no class 'sky'; classes are soil, sand"):
-        class_ids(["sky"], ("soil", "sand"), "metric.exclude")
-    assert class_ids(["sand"], ("soil", "sand"), "metric.exclude") == (1,)
 
 
 @pytest.mark.gpu

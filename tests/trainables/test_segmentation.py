@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.class_names import ClassNameError
 from trainables.data.dataset import prepare
 from trainables.data.splits import Split
 from trainables.metrics import MetricError
@@ -207,7 +208,7 @@ def test_bf16_trains_to_nearly_the_same(tmp_path, make_split):
 
 def test_class_warnings_and_metric_settings_are_checked_against_the_data(tmp_path, make_split):
     data = make_split()
-    with pytest.raises(MetricError, match=r"metric.exclude: no class 'sky'"):
+    with pytest.raises(ClassNameError, match=r"metric.exclude: no class 'sky'"):
         built(settings_of(metric={"exclude": ["sky"]}), tmp_path, data, data)
     with pytest.raises(MetricError, match="the validation split has no pixel that counts in mIoU"):
         built(settings_of(metric={"exclude": ["class0"], "ignore_target": ["class1", "class2"]}), tmp_path, data, data)

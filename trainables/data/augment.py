@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainables.data.augment_sets import AUGMENT_SETS
+from trainables.data.augment_sets import AUGMENT_SETS, CUSTOM
+from trainables.data.custom_pipeline import custom_pipeline
+from trainables.data.errors import DataError
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -20,12 +23,15 @@ if TYPE_CHECKING:
 def build_pipeline(settings: AugmentSettings, size: tuple[int, int]) -> Compose:
     """The pipeline of the named set for images of `size` (height, width); apply it with `augment`.
 
-    `strength` multiplies every probability, capped at 1. Masks are moved by nearest neighbour.
+    `strength` multiplies every probability, capped at 1. Masks are moved by nearest neighbour. Raises DataError for a
+    custom pipeline that cannot be used.
     """
     # albumentations asks the network for a newer version when it is imported; a search must not.
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations
 
+    if settings.set == CUSTOM:
+        return custom_pipeline(settings.pipeline, settings.strength, size)
     rows = AUGMENT_SETS[settings.set](size)
     return albumentations.Compose(
         [
@@ -33,6 +39,17 @@ def build_pipeline(settings: AugmentSettings, size: tuple[int, int]) -> Compose:
             for row in rows
         ]
     )
+
+
+def augment_findings(settings: AugmentSettings, size: tuple[int, int] | None) -> Iterator[str]:
+    """What is wrong with a custom pipeline, or with one that no set uses; the size may not be known yet."""
+    if settings.set != CUSTOM and settings.pipeline is not None:
+        yield f"augment.pipeline: given, but augment.set is {settings.set}; set that to {CUSTOM}, or take this out"
+    if settings.set == CUSTOM:
+        try:
+            custom_pipeline(settings.pipeline, settings.strength, size)
+        except DataError as error:
+            yield str(error)
 
 
 def augment(

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.data.augment_sets import AUGMENT_SETS
+from trainables.data.augment_sets import AUGMENT_SETS, CUSTOM
 from trainables.settings_base import Settings
 
 if TYPE_CHECKING:
     SetName = str
 else:
-    SetName = Literal[tuple(AUGMENT_SETS)]  # the table is the one place that names the sets
+    SetName = Literal[(*AUGMENT_SETS, CUSTOM)]  # the table is the one place that names the sets
 
 
 class OversampleSettings(Settings):
@@ -28,12 +28,13 @@ class OversampleSettings(Settings):
 class AugmentSettings(Settings):
     """Which named set of transforms is applied to training images, and how often."""
 
-    set: SetName = Field("none", description="name of the set")
+    set: SetName = Field("none", description="name of the set; custom: the one in augment.pipeline")
     strength: float = Field(
         1.0, ge=0, le=2, description="scales every probability of the set, capped at 1; 1 is the published table"
     )
     copies: PositiveInt = Field(1, description="how often each training image comes in an epoch, augmented anew")
     oversample: OversampleSettings = OversampleSettings()
     pipeline: dict[str, Any] | None = Field(
-        None, description="set `custom`: a pipeline in albumentations' own serialised form (albumentations.to_dict)"
+        None,
+        description="for set `custom`: a pipeline in albumentations' own serialised form (albumentations.to_dict)",
     )

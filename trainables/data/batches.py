@@ -24,54 +24,69 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class TrainBatches:
-    """Shuffled, augmented batches; order and augmentation are functions of (seed, epoch, index) alone.
+    """Shuffled, augmented batches; order and augmentation are functions of (seed, epoch, index, repeat) alone.
+
+    `shown_N` (int64 [N]) says how often an epoch shows each image, each time augmented anew; once without it.
 
     An epoch replayed after a crash is the same, whatever the number of threads. A last batch of one image is left
     out, unless it is the only one: BatchNorm has no variance over a single value.
     """
 
-    def __init__(self, data: SplitData, batch_size: int, pipeline: Compose, seed: int, threads: int = 1) -> None:
+    def __init__(
+        self,
+        data: SplitData,
+        batch_size: int,
+        pipeline: Compose,
+        seed: int,
+        threads: int = 1,
+        shown_N: np.ndarray | None = None,
+    ) -> None:
         self.data = data
         self.batch_size = batch_size
         self.pipeline = pipeline
         self.seed = seed
         self.threads = threads
+        shown_N = np.ones(len(data.names), dtype=np.int64) if shown_N is None else shown_N
+        self._images = np.repeat(np.arange(len(shown_N)), shown_N)
+        self._repeats = np.arange(len(self._images)) - np.repeat(np.cumsum(shown_N) - shown_N, shown_N)
         self._local = threading.local()
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        whole, rest = divmod(len(self.data.names), self.batch_size)
+        whole, rest = divmod(len(self._images), self.batch_size)
         return whole + (rest > 1 or (rest == 1 and whole == 0))
 
     def epoch(self, epoch: int) -> Iterator[Pair]:
         """Images uint8 [B, H, W, C] and masks uint8 [B, H, W] of one epoch."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.names))
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self._images))
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
         batches = batches[: len(self)]
         if self.threads == 1:
             for batch in batches:
-                yield stacked([self.sample(epoch, int(index)) for index in batch])
+                yield stacked([self.sample(epoch, int(position)) for position in batch])
             return
         with ThreadPoolExecutor(self.threads) as pool:
             # One batch is prepared ahead, while the caller works on the one before it.
             ahead: list[Future[Pair]] | None = None
             for batch in batches:
-                coming = [pool.submit(self.sample, epoch, int(index)) for index in batch]
+                coming = [pool.submit(self.sample, epoch, int(position)) for position in batch]
                 if ahead is not None:
                     yield stacked([future.result() for future in ahead])
                 ahead = coming
             if ahead is not None:
                 yield stacked([future.result() for future in ahead])
 
-    def sample(self, epoch: int, index: int) -> Pair:
-        """One augmented pair."""
+    def sample(self, epoch: int, position: int) -> Pair:
+        """One augmented pair, by its position among all that an epoch shows."""
+        index, repeat = int(self._images[position]), int(self._repeats[position])
         image, mask = self.data.images_NHWC[index], self.data.masks_NHW[index]
         if not len(self.pipeline):
             return image, mask
         if not hasattr(self._local, "pipeline"):
             # The pipeline holds its random state, so that each thread needs its own.
             self._local.pipeline = copy.deepcopy(self.pipeline)
-        return augment(self._local.pipeline, np.array(image), np.array(mask), (self.seed, epoch, index))
+        seed = (self.seed, epoch, index, repeat) if repeat else (self.seed, epoch, index)
+        return augment(self._local.pipeline, np.array(image), np.array(mask), seed)
 
 
 def stacked(pairs: list[Pair]) -> Pair:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.losses.names import label_ids
+from trainables.class_names import label_ids
 from trainables.losses.settings import LossSettings
 from trainables.losses.terms import LossError
 

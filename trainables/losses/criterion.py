@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainables.class_names import label_ids
 from trainables.losses.boundary import Boundary
 from trainables.losses.checks import loss_findings
 from trainables.losses.cross_entropy import CrossEntropy
 from trainables.losses.dice import Dice
 from trainables.losses.focal import Focal
 from trainables.losses.lovasz import Lovasz
-from trainables.losses.names import label_ids
 from trainables.losses.scores import Scores
 from trainables.losses.settings import LossSettings
 from trainables.losses.terms import LossError, LossTerm

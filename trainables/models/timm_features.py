@@ -34,4 +34,7 @@ class TimmFeatures(nn.Module):
     def forward(self, images_BCHW: torch.Tensor) -> list[torch.Tensor]:
         """Features [B, C, H / stride, W / stride] of the four levels."""
         levels = self.model(images_BCHW)[-LEVELS:]
+        # Swin and its kin put channels last.
+        if str(getattr(self.model, "output_fmt", "NCHW")) == "NHWC":
+            levels = [level.permute(0, 3, 1, 2).contiguous() for level in levels]
         return [norm(level) for norm, level in zip(self.norms, levels, strict=True)]

@@ -5,6 +5,7 @@ import typing
 import numpy as np
 import pytest
 
+from trainables.class_names import ClassNameError
 from trainables.losses.class_weights import SCHEMES, AbsentClassWarning, class_weights
 from trainables.losses.settings import LossSettings
 from trainables.losses.terms import LossError
@@ -144,7 +145,7 @@ def test_ignoring_all_there_is_is_refused_whatever_the_scheme():
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest(settings, message):
-    with pytest.raises(LossError, match=message):
+    with pytest.raises(ClassNameError, match=message):
         weights_of("by_hand", **settings)
 
 

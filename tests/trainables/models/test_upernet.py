@@ -139,6 +139,18 @@ def test_encoders_with_batchnorm_get_no_norms_and_all_their_last_four_levels_tra
     assert all(parameter.grad is not None for parameter in net.parameters())
 
 
+@pytest.mark.slow
+def test_an_encoder_with_channels_last_gives_its_levels_in_order():
+    net = build_net(ModelSettings(name="upernet", encoder="swin_tiny_patch4_window7_224"), 3, 4).eval()
+    with torch.no_grad():
+        assert [level.shape[1:] for level in net.net.encoder(torch.randn(1, 3, 224, 224))] == [
+            (96, 56, 56),
+            (192, 28, 28),
+            (384, 14, 14),
+            (768, 7, 7),
+        ]
+
+
 def test_an_encoder_of_one_stride_is_refused():
     with pytest.raises(ModelError, match=r"upernet cannot be built over timm's vit_tiny_patch16_224 .*strides"):
         check_model(ModelSettings(name="upernet", encoder="vit_tiny_patch16_224"))
