@@ -3,14 +3,18 @@
 Torch and Ray take seconds to import: the commands that need them import them when they are called.
 """
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from studies.cli_files import DataOption, NameOption, SetOption, WorkersOption, study_options
+from studies.cli_results import JsonOption
 from studies.cli_run import (
     DEFAULT_WORKSPACE,
     QuietOption,
@@ -62,13 +66,11 @@ def rows(
     from studies.rows import find_study, run_rows
 
     settings = find_study(file, place, set_ or (), study_options(data=data, workers=workers, name=name))
-    outcome = watch(
-        settings,
-        quiet,
-        lambda watcher: run_rows(settings, seeds, place, ray_address(), watcher, accept_leak=accept_leak),
-    )
+    console = console_of_lines()
+    with _progress(console, settings, quiet) as progress:
+        outcome = run_rows(settings, seeds, place, ray_address(), progress, accept_leak=accept_leak)
     words = study_words(settings.name, place)
-    _say_end(outcome, f"contourney table {words}" + (f" --seeds {seeds}" if seeds > 1 else ""))
+    _say_end(console, outcome, f"contourney table {words}" + (f" --seeds {seeds}" if seeds > 1 else ""))
 
 
 def table(
@@ -92,27 +94,56 @@ def table(
     print(output)
 
 
-def watch(settings: StudySettings, quiet: bool, start: "Callable[[Progress], Outcome]") -> "Outcome":
-    """Run with a live table, each run called by its role, key and seed."""
-    progress = Progress(console_of_lines(), settings.name, epochs=settings.trial.epochs, quiet=quiet, call=_call)
-    with progress:
-        return start(progress)
+def fidelity(
+    file: RowsArgument,
+    trials: Annotated[int, typer.Option("--trials", metavar="N", help="random configurations", min=12)] = 12,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="S", help="seeds of each", min=2)] = 2,
+    fraction: Annotated[
+        float | None,
+        typer.Option("--fraction", metavar="F", help="small share of the training images; data.fraction if absent"),
+    ] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data: DataOption = None,
+    name: NameOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure what a small share of the training images is worth for choosing between configurations."""
+    place = Workspace.open(workspace)
+    from studies.fidelity import fidelity_lines, plan_fidelity, run_fidelity
+    from studies.rows import find_study
+
+    settings = find_study(file, place, set_ or (), study_options(data=data, name=name))
+    plan = plan_fidelity(settings, trials, seeds, fraction)
+    console = console_of_lines(stderr=as_json)
+    with _progress(console, settings, quiet) as progress:
+        outcome, result = run_fidelity(settings, plan, place, ray_address(), progress)
+    if result is not None and as_json:
+        print(json.dumps(asdict(result), indent=2))
+    elif result is not None:
+        console.print("\n".join(fidelity_lines(result)), markup=False, highlight=False)
+    _say_end(console, outcome, None if result is not None else "the same command again: runs are missing")
+
+
+def _progress(console: Console, settings: StudySettings, quiet: bool) -> Progress:
+    """A live table in which each run is called by its role, key and seed."""
+    return Progress(console, settings.name, epochs=settings.trial.epochs, quiet=quiet, call=_call)
 
 
 def _call(number: int, values: Mapping[str, Any]) -> str:
     return ", ".join(f"{role} {key}" for role, key in values.items())
 
 
-def _say_end(outcome: "Outcome", following: str) -> None:
+def _say_end(console: Console, outcome: "Outcome", following: str | None) -> None:
     """Say how it ended and what to do then; exits with the code of that end unless it is 0."""
-    console = console_of_lines()
     if outcome.counts["FAIL"]:
         last = (outcome.error or "").strip().splitlines()[-1:]
         console.print(f"{outcome.counts['FAIL']} failed, the last: {''.join(last)}", markup=False, highlight=False)
         console.print("the same command again repeats them", markup=False, highlight=False)
     if outcome.interrupted:
         console.print("interrupted; go on with the same command again", markup=False, highlight=False)
-    else:
+    elif following:
         console.print(f"next: {following}", markup=False, highlight=False)
     if code := exit_code(outcome):
         raise typer.Exit(code)

@@ -156,6 +156,6 @@ def ray_address() -> str | None:
     return os.environ.get("RAY_ADDRESS") or None
 
 
-def console_of_lines() -> Console:
-    """Standard output, lines never wrapped."""
-    return Console(soft_wrap=True)
+def console_of_lines(*, stderr: bool = False) -> Console:
+    """Standard output (or error), lines never wrapped."""
+    return Console(soft_wrap=True, stderr=stderr)
