@@ -35,6 +35,6 @@ class TimmFeatures(nn.Module):
         """Features [B, C, H / stride, W / stride] of the four levels."""
         levels = self.model(images_BCHW)[-LEVELS:]
         # Swin and its kin put channels last.
-        if str(getattr(self.model, "output_fmt", "NCHW")) == "NHWC":
+        if getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             levels = [level.permute(0, 3, 1, 2).contiguous() for level in levels]
         return [norm(level) for norm, level in zip(self.norms, levels, strict=True)]
