@@ -8,13 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import confusion, manager, training
+from benchmarks import augment, confusion, manager, training
 from benchmarks.measure import RESULTS, Comparison, hardware, summary, write_result
 
 BENCHMARKS: dict[str, Callable[[], Comparison]] = {
     "confusion": confusion.compare,
     "training": training.compare,
     "manager": manager.compare,
+    "augment": augment.compare,
 }
 
 

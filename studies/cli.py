@@ -35,6 +35,7 @@ app.command()(cli_files.show)
 app.command()(cli_files.schema)
 app.command()(cli_data.audit)
 app.command()(cli_data.init)
+app.command()(cli_data.augment)
 app.command("pseudo-label")(cli_data.pseudo_label)
 
 

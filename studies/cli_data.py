@@ -1,4 +1,4 @@
-"""Commands about data sets: audit, init, pseudo-label.
+"""Commands about data sets: audit, init, augment, pseudo-label.
 
 What reads images or trains is imported when a command needs it.
 """
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from studies.cli_files import DataOption, FileArgument, study_options
 from studies.cli_run import DEFAULT_WORKSPACE, StudyArgument, WorkspaceOption
 from studies.workspace import Workspace
 
@@ -26,6 +27,14 @@ DataSetOption = Annotated[
         "--set", metavar="PATH=VALUE", help="override any key of the data, such as data.split=official; repeatable"
     ),
 ]
+
+MODEL_LEFT_OUT = (
+    "trial.model.weights=null",
+    "trial.model.unfreeze=all",
+    "space.model.unfreeze=null",
+    "rows={}",
+    "base=null",
+)
 
 
 def audit(
@@ -92,6 +101,31 @@ def init(
     if found.drop:
         console.print(f"{len(found.drop)} images are left out; `contourney audit` says why", highlight=False)
     console.print(f"wrote {output}; next: contourney launch {output}", highlight=False, markup=False)
+
+
+def augment(
+    file: FileArgument,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="the picture to write (.png, .jpg, .webp)")],
+    set_: Annotated[
+        str | None, typer.Option("--set", metavar="NAME", help="augmentation set; the file's own if absent")
+    ] = None,
+    data: DataOption = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Draw training images as an augmentation set shows them, with their masks."""
+    from studies.augment_sheet import check_output, with_set, write_sheet
+    from studies.study_file import load_study
+    from trainables.data.dataset import prepare
+    from trainables.data.splits import Split
+
+    check_output(output)
+    # A sheet needs no model: weights that are not there yet are no obstacle.
+    trial = load_study(file, MODEL_LEFT_OUT, study_options(data=data)).trial
+    settings = trial.augment if set_ is None else with_set(trial.augment, set_)
+    place = Workspace.open(workspace)
+    place.check_writable()
+    write_sheet(prepare(trial.data, Split.TRAIN, place.cache), settings, trial.seed, output)
+    print(output)
 
 
 def pseudo_label(

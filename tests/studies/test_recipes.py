@@ -17,7 +17,18 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> Pa
 
 
 def test_the_names():
-    assert recipe_names() == ["camvid-mobilenetv2", "camvid-unet", "terrain-demo"]
+    assert recipe_names() == [
+        "camvid-mobilenetv2",
+        "camvid-unet",
+        "mars-flagship",
+        "mars-ignore-index",
+        "mars-no-background",
+        "sunrgbd-convnext",
+        "sunrgbd-unet",
+        "terrain-demo",
+        "terrain-reports",
+        "voc-fcn",
+    ]
 
 
 def test_terrain_demo_needs_nothing():
@@ -39,7 +50,7 @@ def test_camvid_unet_is_the_promised_study():
 
 def test_camvid_mobilenetv2_searches_all_five_knobs(weights):
     study = load_study("camvid-mobilenetv2", [f"trial.model.weights={weights}"])
-    assert (study.search.trials, study.trial.epochs) == (8, 4)
+    assert (study.search.trials, study.trial.epochs) == (16, 4)
     searched = set(study_space(study).distributions)
     knobs = {
         "optimizer.lr",
@@ -65,10 +76,10 @@ def test_default_search_is_left_to_the_defaults():
         assert "pruner" not in text
 
 
-@pytest.mark.parametrize("name", ["camvid-mobilenetv2", "camvid-unet", "terrain-demo"])
+@pytest.mark.parametrize("name", recipe_names())
 def test_headers_state_command_hardware_time_and_figures(name):
     text = recipe_text(name)
-    assert f"contourney launch {name}" in text
+    assert f"contourney launch {name}" in text or f"contourney rows {name}" in text
     for word in ("# hardware:", "# time:", "# expected:"):
         assert word in text
     assert recipe_summary(name)[0].isupper()
