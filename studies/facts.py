@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from studies.stored import StudyError
@@ -10,6 +11,7 @@ from studies.workspace import Workspace
 from trainables.class_names import class_name_findings
 from trainables.data.dataset import prepare, split_data
 from trainables.data.leaks import find_leak
+from trainables.data.pseudo_labels import read_origin
 from trainables.data.splits import Split
 
 SEARCHED_SPLITS = (Split.TRAIN, Split.VALIDATION)
@@ -32,7 +34,14 @@ def gather_facts(settings: StudySettings, workspace: Workspace) -> dict[str, Any
         "class_pixels": {split.value: part.pixels_K.tolist() for split, part in data.items()},
         "split": Split.VALIDATION.value,
         "epochs": settings.trial.epochs,
+        "pseudo_labels": pseudo_labels_digest(settings),
     }
+
+
+def pseudo_labels_digest(settings: StudySettings) -> str | None:
+    """What the fixed pseudo-labels hold; None without any."""
+    file = settings.trial.data.clean.pseudo_labels.file
+    return None if file is None else read_origin(Path(file).expanduser()).digest
 
 
 def accepted_leak(settings: StudySettings, workspace: Workspace, accept: bool) -> dict[str, Any] | None:
@@ -74,6 +83,11 @@ def check_same_data(name: str, before: Mapping[str, Any], now: Mapping[str, Any]
                 f"the {split} images or masks of study {name!r} are not those it was launched with (fingerprint "
                 f"{now['fingerprints'][split][:12]}, was {fingerprint[:12]}); restore them, or launch a new study"
             )
+    if before.get("pseudo_labels") != now["pseudo_labels"]:
+        raise StudyError(
+            f"the pseudo-labels of study {name!r} (data.clean.pseudo_labels.file) are not those it was launched with; "
+            "restore the file, or launch a new study"
+        )
 
 
 def absent_classes(facts: Mapping[str, Any]) -> list[str]:

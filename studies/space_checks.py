@@ -11,7 +11,11 @@ from studies.study_settings import StudySettings
 from studies.validation import leaf_error
 
 # A setting that does nothing while another has a certain value: searching it then would only blur importance.
-INERT: tuple[tuple[str, str, Choice], ...] = (("augment.strength", "augment.set", "none"),)
+INERT: tuple[tuple[str, str, Choice], ...] = (
+    ("augment.strength", "augment.set", "none"),
+    ("data.clean.refine.variation", "data.clean.refine.radius", 0),
+    ("data.clean.pseudo_labels.confidence", "data.clean.pseudo_labels.file", None),
+)
 
 
 def study_space(study: StudySettings) -> Space:

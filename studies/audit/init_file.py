@@ -197,8 +197,8 @@ def _search() -> Iterator[str]:
 
 def _copies(audit: Audit) -> float:
     """Share of the validation images that have a near copy in training."""
-    found = sum(row["in"] == Split.TRAIN and row["and"] == Split.VALIDATION for row in audit.across)
-    return found / max(1, audit.images[Split.VALIDATION])
+    found = [row for row in audit.across if (row["in"], row["and"]) == (Split.TRAIN, Split.VALIDATION)]
+    return len(found) / max(1, audit.images[Split.VALIDATION])
 
 
 def _is_video(listed: Listed) -> bool:

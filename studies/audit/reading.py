@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,21 +73,7 @@ class Seen:
 
 def list_data(settings: DataSettings) -> Listed:
     """List and divide the data set; raises DataError, AuditError where it holds no image."""
-    unnamed = False
-    try:
-        dataset = open_dataset(settings)
-    except DataError:
-        if settings.classes is not None:
-            raise
-        # Without names any label may be a class; if this does not help either, the first finding is the one to tell.
-        any_label = settings.model_copy(update={"classes": tuple(f"class_{index}" for index in range(MOST_CLASSES))})
-        try:
-            dataset = open_dataset(any_label)
-        except DataError:
-            dataset = None
-        if dataset is None:
-            raise
-        unnamed = True
+    dataset, unnamed = _opened(settings)
     if not dataset.samples:
         raise AuditError(f"{settings.root} holds no images: expected those of the format {settings.format}")
     mode = split_mode(dataset, settings)
@@ -97,6 +84,19 @@ def list_data(settings: DataSettings) -> Listed:
     parts = {split: tuple(one for one in samples if one.name not in dropped) for split, samples in whole.items()}
     unused = len(dataset.samples) - sum(map(len, whole.values()))
     return Listed(settings, dataset, mode, parts, max(0, unused), unnamed)
+
+
+def _opened(settings: DataSettings) -> tuple[Dataset, bool]:
+    """The data set, and whether it has no class names: any label may then be a class."""
+    try:
+        return open_dataset(settings), False
+    except DataError:
+        if settings.classes is None:
+            any_label = {"classes": tuple(f"class_{index}" for index in range(MOST_CLASSES))}
+            # Where this does not help either, the first finding is the one to tell.
+            with suppress(DataError):
+                return open_dataset(settings.model_copy(update=any_label)), True
+        raise
 
 
 def read_splits(listed: Listed, splits: Sequence[Split], watch: Watch) -> list[Seen]:

@@ -1,6 +1,7 @@
 """`contourney pseudo-label`: a promoted trial's predictions, for images that have no masks."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,18 @@ import torch
 from PIL import Image
 
 from search.storage import open_storage
-from studies.facts import gather_facts
+from studies.facts import check_same_data, gather_facts
+from studies.problems import StudyFileError
 from studies.pseudo_label import folder_images, predict
-from studies.stored import save_settings
+from studies.stored import StudyError, save_settings
+from studies.study_file import load_study
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
 from tests.miniatures import write_npz
 from tests.studies.commands import Call, caller, write_scenes
 from trainables.data.dataset import prepare, split_data
 from trainables.data.errors import DataError
-from trainables.data.pseudo_labels import read_origin, read_pseudo_labels
+from trainables.data.pseudo_labels import read_origin, read_pseudo_labels, write_pseudo_labels
 from trainables.data.settings import DataSettings
 from trainables.data.splits import Split
 from trainables.fit import fit
@@ -164,3 +167,33 @@ def test_images_of_the_data_set_itself_are_refused(tmp_path: Path) -> None:
         folder_images(tmp_path / "links", settings)
     with pytest.raises(DataError, match="4 images of the data set itself"):
         folder_images(data / "images", settings)
+
+
+def test_a_study_does_not_go_on_with_other_pseudo_labels(call: Call, trained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labels.npz"
+    assert call(NAME, "--output", str(file))[0] == 0
+    settings = StudySettings.model_validate({"trial": {"data": settings_with(trained, file, 0.5).model_dump()}})
+    before = gather_facts(settings, Workspace.open(trained / "w"))
+    check_same_data("s", before, gather_facts(settings, Workspace.open(trained / "w")))
+    found = read_pseudo_labels(file)
+    other = replace(found, labels_NHW=(found.labels_NHW + 1) % 5)
+    write_pseudo_labels(file, other, tuple(CLASSES), before["fingerprints"]["train"], NAME, 0)
+    with pytest.raises(StudyError, match=r"pseudo-labels of study 's' .* are not those it was launched with"):
+        check_same_data("s", before, gather_facts(settings, Workspace.open(trained / "w")))
+
+
+@pytest.mark.parametrize(
+    ("path", "gate"),
+    [
+        ("data.clean.refine.variation", "data.clean.refine.radius"),
+        ("data.clean.pseudo_labels.confidence", "data.clean.pseudo_labels.file"),
+    ],
+)
+def test_what_does_nothing_without_its_step_is_not_searched(path: str, gate: str) -> None:
+    override = f"space.{path}={{low: 0.1, high: 0.9}}"
+    with pytest.raises(StudyFileError, match=f"does nothing while {gate} is"):
+        load_study("terrain-demo", [override])
+    assert (
+        path
+        in load_study("terrain-demo", [override, f"trial.{gate}=1" if "radius" in gate else f"trial.{gate}=f"]).space
+    )

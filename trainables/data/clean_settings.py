@@ -29,7 +29,9 @@ class PseudoLabelSettings(Settings):
 class CleanSettings(Settings):
     """What is done to the training images, in this order."""
 
-    drop_contaminated: bool = Field(False, description="leave out images that share one mask with images unlike them")
+    drop_contaminated: bool = Field(
+        False, description="leave out images that share one mask, of two classes or more, with images unlike them"
+    )
     outliers: float | None = Field(
         None,
         gt=0,
