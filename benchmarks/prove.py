@@ -17,16 +17,16 @@ from benchmarks.check_study import check_interruption, check_study
 from benchmarks.check_weights import check_encoder_unmoved, check_recomputed
 from benchmarks.command import ROOT, contourney, run_module
 from benchmarks.expect import ProofError, expect, expect_that
-from benchmarks.prove_recipes import prove_pretrained
+from benchmarks.prove_recipes import prove_pretrained, prove_reports
 from benchmarks.prove_studies import MOBILENET, UNET, Proof, mobilenet_arguments, mobilenet_study, unet_study
 from benchmarks.records import read_records
-from benchmarks.results_page import Figure, write_page
+from benchmarks.results_page import Block, Figure, write_page
 from studies.study_file import load_study
 
 KNOBS = ("optimizer.lr", "schedule.name", "loss.class_weights", "augment.set", "model.unfreeze")
 
 
-def prove_unet(proof: Proof) -> list[Figure]:
+def prove_unet(proof: Proof) -> list[Figure | Block]:
     """A third PRUNED, the rest COMPLETE, every epoch recorded, MLflow the same, importance in the report."""
     records, kept = unet_study(proof)
     counts = check_study(records, proof.unet_trials, proof.unet_epochs)
@@ -49,7 +49,7 @@ def prove_unet(proof: Proof) -> list[Figure]:
     ]
 
 
-def prove_interruption(proof: Proof) -> list[Figure]:
+def prove_interruption(proof: Proof) -> list[Figure | Block]:
     """Ctrl-C in the middle, then resume: exactly the budget, none repeated."""
     records, kept = unet_study(proof)
     left = kept["left"]
@@ -67,7 +67,7 @@ def prove_interruption(proof: Proof) -> list[Figure]:
     ]
 
 
-def prove_recompute(proof: Proof) -> list[Figure]:
+def prove_recompute(proof: Proof) -> list[Figure | Block]:
     """The best trial's validation mIoU comes again out of its weights in a new process."""
     records, kept = unet_study(proof)
     recorded, came, under, done = check_recomputed(records)
@@ -77,7 +77,7 @@ def prove_recompute(proof: Proof) -> list[Figure]:
     ]
 
 
-def prove_promote(proof: Proof) -> list[Figure]:
+def prove_promote(proof: Proof) -> list[Figure | Block]:
     """The winner is evaluated once on the test split; a second opening is refused."""
     records, _ = unet_study(proof)
     arguments = ("promote", UNET, "--workspace", str(proof.workspace), "--json")
@@ -99,7 +99,7 @@ def prove_promote(proof: Proof) -> list[Figure]:
     ]
 
 
-def prove_mobilenetv2(proof: Proof) -> list[Figure]:
+def prove_mobilenetv2(proof: Proof) -> list[Figure | Block]:
     """All five knobs searched together and shown; the name cannot be launched twice."""
     records, kept = mobilenet_study(proof)
     counts = check_study(records, proof.mobilenet_trials, proof.mobilenet_epochs, least_pruned=0)
@@ -121,7 +121,7 @@ def prove_mobilenetv2(proof: Proof) -> list[Figure]:
     ]
 
 
-def prove_frozen(proof: Proof) -> list[Figure]:
+def prove_frozen(proof: Proof) -> list[Figure | Block]:
     """At `decoder`, nothing of the encoder moves by a bit in two epochs."""
     overrides = (
         f"trial.data.root={proof.data}",
@@ -154,7 +154,7 @@ def prove_frozen(proof: Proof) -> list[Figure]:
     return [*figures, Figure("training loss of the two epochs, while the decoder learns", losses, command)]
 
 
-def prove_bad_input(proof: Proof) -> list[Figure]:
+def prove_bad_input(proof: Proof) -> list[Figure | Block]:
     """Every bad input is refused with a short message, and nothing is half-made."""
     figures = []
     for name in CASES:
@@ -164,7 +164,7 @@ def prove_bad_input(proof: Proof) -> list[Figure]:
     return figures
 
 
-SECTIONS: dict[str, tuple[str, Callable[[Proof], list[Figure]]]] = {
+SECTIONS: dict[str, tuple[str, Callable[[Proof], list[Figure | Block]]]] = {
     "unet": ("1. A study of camvid-unet: pruned, recorded, reported", prove_unet),
     "recompute": ("2. The recorded mIoU comes out of the weights again", prove_recompute),
     "mobilenetv2": ("3. All five knobs over ImageNet weights", prove_mobilenetv2),
@@ -172,6 +172,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Proof], list[Figure]]]] = {
     "frozen": ("5. What is frozen does not move", prove_frozen),
     "bad-input": ("7. Bad input is refused", prove_bad_input),
     "pretrained": ("ImageNet weights against random ones, the same budget", prove_pretrained),
+    "reports": ("The rows of three Mars reports on generated terrain", prove_reports),
     "promote": ("The final evaluation on the test split", prove_promote),
 }
 
@@ -182,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in parsed.sections if name not in SECTIONS]:
         _parser().error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     proof, temporary = _proof(parsed)
-    proved: dict[str, list[Figure]] = {}
+    proved: dict[str, list[Figure | Block]] = {}
     failed = False
     for name in parsed.sections or SECTIONS:
         started = time.monotonic()
@@ -209,13 +210,13 @@ def _words(facts: Mapping[str, object]) -> str:
     )
 
 
-def _without_places(figure: Figure, proof: Proof) -> Figure:
-    """The figure with words for the folders of this machine."""
+def _without_places(figure: Figure | Block, proof: Proof) -> Figure | Block:
+    """The figure or table with words for the folders of this machine."""
     places = {"CHECKOUT": ROOT, "WORKSPACE": proof.workspace, "CAMVID": proof.data, "WEIGHTS": proof.weights}
-    words = [figure.what, figure.came, figure.command]
+    words = [figure.text] if isinstance(figure, Block) else [figure.what, figure.came, figure.command]
     for word, place in places.items():
         words = [text.replace(str(place), word) for text in words]
-    return Figure(*words)
+    return type(figure)(*words)
 
 
 def _parser() -> argparse.ArgumentParser:

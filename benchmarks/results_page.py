@@ -26,7 +26,14 @@ class Figure:
     command: str
 
 
-def write_page(path: Path, order: Mapping[str, str], proved: Mapping[str, Sequence[Figure]]) -> None:
+@dataclass(frozen=True)
+class Block:
+    """A table of its own below the rows of a section, in Markdown."""
+
+    text: str
+
+
+def write_page(path: Path, order: Mapping[str, str], proved: Mapping[str, Sequence[Figure | Block]]) -> None:
     """Write the page: sections in `order` (name -> title), those in `proved` anew, others as the page has them."""
     old = path.read_text(encoding="utf-8") if path.is_file() else ""
     parts = [HEAD]
@@ -40,8 +47,10 @@ def write_page(path: Path, order: Mapping[str, str], proved: Mapping[str, Sequen
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _section(title: str, figures: Sequence[Figure]) -> str:
+def _section(title: str, parts: Sequence[Figure | Block]) -> str:
+    figures = [one for one in parts if isinstance(one, Figure)]
     rows = [f"| {_cell(one.what)} | {_cell(one.came)} | `{_cell(one.command)}` |" for one in figures]
+    rows += [line for one in parts if isinstance(one, Block) for line in ("", one.text.strip())]
     head = ["| what | came | command |", "|---|---|---|"]
     return "\n".join([f"## {title}", "", f"{today()}; {hardware()}; {versions(PACKAGES)}.", "", *head, *rows, "", ""])
 
