@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
@@ -80,6 +80,7 @@ def open_bridge(
     audit: float = 0.0,
     seed: int = 0,
     records: Records | None = None,
+    queue: Iterable[int] | None = None,
 ) -> Bridge:
     """A bridge over a study, as a driver opens it at launch and at every resume."""
     space = Space.declare(STEPPED if sampler == "grid" else DECLARED, KINDS)
@@ -97,6 +98,7 @@ def open_bridge(
         seed=seed,
         recorder=records,
         listener=records,
+        queue=queue,
     )
 
 

@@ -166,3 +166,49 @@ def test_a_request_of_another_process_is_applied_once_and_in_order(study: optuna
     assert take_requests(study, budget)
     assert (budget.trials, budget.hours) == (30, 2.0)
     assert not take_requests(study, budget)
+
+
+def test_a_queue_runs_its_own_trials_alone_in_its_own_order(study: optuna.Study) -> None:
+    for number in range(5):
+        study.enqueue_trial({}, user_attrs={"key": f"row {number}"})
+    bridge = open_bridge(study, trials=None, queue=[3, 1])
+    proposals = [bridge.ask(), bridge.ask()]
+    assert [proposal and proposal.number for proposal in proposals] == [3, 1]
+    assert bridge.ask() is None
+    bridge.report(3, row(1, 0.5, "finished"))
+    bridge.fail(1, "Traceback: KeyError")
+    assert bridge.ask() is None
+    # What others enqueued still waits, and nothing was proposed beside it.
+    waiting, complete, failed = TrialState.WAITING, TrialState.COMPLETE, TrialState.FAIL
+    assert [trial.state for trial in study.trials] == [waiting, failed, waiting, complete, waiting]
+    assert study.trials[3].user_attrs["key"] == "row 3"
+
+
+def test_a_queue_counts_its_own_ends_alone(study: optuna.Study) -> None:
+    before = open_bridge(study)
+    before.ask()
+    before.fail(0, "of an earlier run")
+    study.enqueue_trial({})
+    bridge = open_bridge(study, trials=None, queue=[1])
+    assert (bridge.counted, bridge.failed) == (0, 0)
+    bridge.ask()
+    bridge.report(1, row(1, 0.5, "finished"))
+    assert (bridge.counted, bridge.failed) == (1, 0)
+
+
+def test_an_interrupted_trial_of_a_queue_goes_on_in_the_next(study: optuna.Study, journal: Path) -> None:
+    study.enqueue_trial({}, user_attrs={"key": "a"})
+    study.enqueue_trial({}, user_attrs={"key": "b"})
+    bridge = open_bridge(study, trials=None, queue=[1])
+    bridge.ask()
+    for epoch in (1, 2):
+        bridge.report(1, row(epoch, 0.1 * epoch))
+    bridge.interrupt()
+    again = reopen(journal)
+    resumed = open_bridge(again, trials=None, queue=[1])
+    proposal = resumed.ask()
+    assert proposal is not None
+    assert (proposal.number, proposal.recorded) == (1, 1)
+    resumed.report(1, row(3, 0.3, "finished"))
+    assert list(again.trials[1].intermediate_values) == [1, 2, 3]
+    assert again.trials[0].state is TrialState.WAITING
