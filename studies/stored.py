@@ -38,6 +38,8 @@ def confirm_study(name: str, workspace: Workspace, *, write: bool = False) -> op
 def open_study(name: str, workspace: Workspace, *, write: bool = False) -> optuna.Study:
     """The Optuna study `name`; raises StudyError naming the ones there are."""
     names = study_names(workspace)
+    if name not in names and name + CONFIRM in _all_names(workspace):
+        raise StudyError(f"{name!r} has rows and no search yet: `contourney table {name}` shows them")
     if name not in names:
         known = ", ".join(repr(other) for other in names) or "none"
         raise StudyError(f"no study {name!r} in {workspace.storage_shown}; expected one of: {known}")

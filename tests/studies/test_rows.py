@@ -121,6 +121,8 @@ def test_searches_do_not_see_them(place: Workspace) -> None:
         refused = contourney(name, "mini/confirm", "--workspace", str(place.root))
         assert refused.returncode == 2
         assert "no study 'mini/confirm'" in refused.stderr
+    told = contourney("status", "mini", "--workspace", str(place.root))
+    assert (told.returncode, "`contourney table mini` shows them" in told.stderr) == (2, True)
 
 
 def test_one_driver_at_a_time(place: Workspace) -> None:
