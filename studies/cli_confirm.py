@@ -45,6 +45,9 @@ class TableFormat(StrEnum):
 RowsArgument = Annotated[
     str, typer.Argument(metavar="FILE|NAME", help="a study file, a study of the workspace, or a shipped recipe")
 ]
+LeakOption = Annotated[
+    bool, typer.Option("--accept-leak", help="run although training has near copies of validation images")
+]
 SeedsOption = Annotated[int, typer.Option("--seeds", metavar="S", help="seeds of each row, from trial.seed on", min=1)]
 
 
@@ -56,9 +59,7 @@ def rows(
     workers: WorkersOption = None,
     name: NameOption = None,
     set_: SetOption = None,
-    accept_leak: Annotated[
-        bool, typer.Option("--accept-leak", help="run although training has near copies of validation images")
-    ] = False,
+    accept_leak: LeakOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Train the named rows of a study, each whole and with the same seeds; what is there is not run again."""
@@ -94,7 +95,7 @@ def table(
     print(output)
 
 
-def fidelity(
+def fidelity(  # noqa: PLR0913 - an option each
     file: RowsArgument,
     trials: Annotated[int, typer.Option("--trials", metavar="N", help="random configurations", min=12)] = 12,
     seeds: Annotated[int, typer.Option("--seeds", metavar="S", help="seeds of each", min=2)] = 2,
@@ -106,6 +107,7 @@ def fidelity(
     data: DataOption = None,
     name: NameOption = None,
     set_: SetOption = None,
+    accept_leak: LeakOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -118,7 +120,7 @@ def fidelity(
     plan = plan_fidelity(settings, trials, seeds, fraction)
     console = console_of_lines(stderr=as_json)
     with _progress(console, settings, quiet) as progress:
-        outcome, result = run_fidelity(settings, plan, place, ray_address(), progress)
+        outcome, result = run_fidelity(settings, plan, place, ray_address(), progress, accept_leak=accept_leak)
     if result is not None and as_json:
         print(json.dumps(asdict(result), indent=2))
     elif result is not None:

@@ -7,8 +7,10 @@ import typer
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from studies.recipe_files import recipe_names, recipe_summary, recipe_text
+from studies.rows_settings import shown_sets
 from studies.space_checks import study_space
 from studies.study_file import load_study
 from studies.study_schema import study_schema
@@ -58,7 +60,10 @@ def validate(
     console = Console()
     console.print("valid:", study.name, style="bold", markup=False, highlight=False)
     console.print(_summary(study), highlight=False, markup=False)
-    console.print(_space_table(study))
+    if study.space:
+        console.print(_space_table(study))
+    if study.rows:
+        console.print(_rows_table(study))
     dead = sorted(set(study.space) - set(study_space(study).distributions))
     if dead:
         console.print("never searched with these settings:", ", ".join(dead), highlight=False, markup=False)
@@ -93,6 +98,7 @@ def _summary(study: StudySettings) -> str:
     trial, search = study.trial, study.search
     budget = [f"{search.trials} trials"] if search.trials is not None else []
     budget += [f"{search.hours:g} hours"] if search.hours is not None else []
+    budget = budget if study.space else [f"{len(study.rows)} rows"]
     return (
         f"{' or '.join(budget)} of up to {trial.epochs} epochs, {trial.model.name} on {trial.data.format}; "
         f"sampler {search.sampler.name}, pruner {search.pruner.name}"
@@ -104,6 +110,14 @@ def _space_table(study: StudySettings) -> Table:
     for parameter in study_space(study):
         conditions = [f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.conditions.items()]
         table.add_row(parameter.path, _values(parameter.distribution), " and ".join(conditions))
+    return table
+
+
+def _rows_table(study: StudySettings) -> Table:
+    table = Table("row", "sets", "published", box=None, pad_edge=False)
+    for name, row in study.rows.items():
+        figures = ", ".join(f"{figure} {value:g}" for figure, value in row.published.given().items())
+        table.add_row(Text(name), Text(shown_sets(row.set)), figures)
     return table
 
 

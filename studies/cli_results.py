@@ -48,12 +48,12 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = 
     if not found:
         print("no studies yet; contourney recipes lists what can be launched")
         return
-    table = Table("study", "trials", "best mIoU", "best trial", "driver time", box=None, pad_edge=False)
+    table = Table("study", "trials", "best mIoU", "best trial", "driver time", "confirmatory", box=None, pad_edge=False)
     for one in found:
         best = one["best"]
         table.add_row(
             one["name"], _trials(one), f"{best['value']:.4f}" if best else "", str(best["trial"]) if best else "",
-            show_seconds(one["driver_s"]),
+            show_seconds(one["driver_s"]), ", ".join(f"{sum(n.values())} {r}" for r, n in one["confirmatory"].items()),
         )  # fmt: skip
     Console().print(table)
 
@@ -105,8 +105,12 @@ def _is_open(found: dict[str, Any]) -> bool:
     return bool(counts["RUNNING"]) and (budget["trials"] is None or ended < budget["trials"])
 
 
+def _states(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count) or "none"
+
+
 def _trials(found: dict[str, Any]) -> str:
-    counts = ", ".join(f"{count} {state.lower()}" for state, count in found["counts"].items() if count) or "none"
+    counts = _states(found["counts"])
     total = found["budget"]["trials"]
     return f"{counts}" + (f" (of {total})" if total is not None else "")
 
@@ -115,7 +119,12 @@ def _show_status(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    print(f"{found['name']}: {_trials(found)}")
+    runs = ", ".join(f"{role} {_states(states)}" for role, states in found["confirmatory"].items())
+    alone = not any(found["counts"].values()) and runs
+    print(f"{found['name']}: {'no search' if alone else _trials(found)}")
+    if runs:
+        shown = f"; contourney table {found['name']} shows rows" if "row" in found["confirmatory"] else ""
+        print(f"confirmatory runs: {runs}{shown}")
     best = found["best"]
     if best:
         print(f"best: {found['metric']} {best['value']:.4f}, trial {best['trial']}, epoch {best['best_epoch']}")

@@ -10,6 +10,7 @@ import ray
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
 from search.bridge import Bridge, Proposal, take_over
 from search.budget import Budget
@@ -23,13 +24,16 @@ from studies.facts import accepted_leak, check_same_data, gather_facts
 from studies.launch import Outcome
 from studies.recording import flatten, recording
 from studies.resources import plan
-from studies.stored import confirm_study, counts, is_used, open_study
+from studies.stored import StudyError, confirm_study, counts, is_used, open_study
 from studies.study_settings import CONFIRM, StudySettings
 from studies.workspace import Workspace
 from trainables.settings import TrialSettings
 
-# A run that ended as one of these stands; a failed one is run again when it is asked for again.
-STANDING = (TrialState.COMPLETE, TrialState.PRUNED)
+# Runs that ended as one of these are read; a failed one counts for nothing.
+READ = (TrialState.COMPLETE, TrialState.PRUNED)
+# NAME/confirm keeps the promotion record of run N as its attribute promotion/N: Optuna's ended trials take nothing.
+PROMOTION = "promotion/"
+KEPT_FACTS = ("metric", "images", "fingerprints", "pseudo_labels")
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,27 @@ class Confirmatory:
 
     def attributes(self) -> dict[str, Any]:
         """What the run's Optuna trial keeps of it."""
-        settings = self.settings.model_copy(update={"seed": self.seed}).model_dump(mode="json")
+        settings = self._seeded.model_dump(mode="json")
         # As any storage gives it back.
         return dict(
             json.loads(json.dumps({"role": self.role, "key": self.key, "seed": self.seed, "settings": settings}))
         )
+
+    def is_of(self, attributes: Mapping[str, Any]) -> bool:
+        """Whether a trial with these attributes is this run, also where settings of today were unknown to it."""
+        mine = (self.role, self.key, self.seed)
+        if (attributes.get("role"), attributes.get("key"), attributes.get("seed")) != mine:
+            return False
+        try:
+            # A setting that came after the run has its default in both.
+            return TrialSettings.model_validate_json(json.dumps(attributes["settings"])) == self._seeded
+        except ValidationError:
+            # Of a version whose settings are none any more: another run.
+            return False
+
+    @property
+    def _seeded(self) -> TrialSettings:
+        return self.settings.model_copy(update={"seed": self.seed})
 
 
 def run_confirmatory(
@@ -65,36 +85,57 @@ def run_confirmatory(
 ) -> Outcome:
     """Run what is not yet there of `runs`, interrupted ones from their last epochs; `keep` are attributes to set.
 
-    Raises ValueError for whatever the user can mend; near copies of validation images in training are such, unless
-    they were accepted here, by an earlier call or at the launch of the search.
+    Outcome's counts are of the runs that were missing. Raises ValueError for whatever the user can mend; near copies
+    of validation images in training are such, unless they were accepted here, by an earlier call or at the launch of
+    the search.
     """
     workspace.check_writable()
     name = settings.name
     check_tracking(workspace.tracking, name)
     facts = gather_facts(settings, workspace)
+    own_facts = _facts_by_run(runs, settings, workspace)
     with open_lease(workspace.storage, name + CONFIRM):
         study = _open(settings, workspace, facts, accept_leak)
         for key, value in (keep or {}).items():
             study.set_user_attr(key, value)
         for number in take_over(study):
             watcher.say(f"run {number} was left running by a driver that died; it goes on from its last epoch")
-        queue = _enqueue(study, runs)
+        queue = _enqueue(study, runs, own_facts)
         if not queue:
             watcher.say("all of these runs are there already")
-            return Outcome(counts(study), interrupted=False, deadline=False, hopeless=False, error=None)
+            # MLflow may lack some of them.
+            with recording(study, settings, workspace, watcher.say, _family(study, name)):
+                return Outcome(_counts(study, ()), interrupted=False, deadline=False, hopeless=False, error=None)
         with local_or_cluster(address):
             return _run(study, queue, settings, workspace, watcher)
 
 
-def ended_runs(study: optuna.Study, role: str) -> list[FrozenTrial]:
-    """The runs of a role that stand, by number; a later one of the same key, seed and settings does not exist."""
-    return [trial for trial in study.get_trials(deepcopy=False, states=STANDING) if trial.user_attrs["role"] == role]
-
-
 def find_run(study: optuna.Study, run: Confirmatory) -> FrozenTrial | None:
-    """The trial of this run that stands; None where there is none yet."""
-    wanted = run.attributes()
-    return next((trial for trial in ended_runs(study, run.role) if _is(trial, wanted)), None)
+    """The trial of this run that is read: the last complete one, else the last that diverged or did not fit."""
+    ended = [trial for trial in study.get_trials(deepcopy=False, states=READ) if run.is_of(trial.user_attrs)]
+    return max(ended, key=lambda trial: (trial.state is TrialState.COMPLETE, trial.number), default=None)
+
+
+def promotions(study: optuna.Study) -> dict[int, Mapping[str, Any]]:
+    """The promotion records of confirmatory runs by number."""
+    attributes = study.user_attrs
+    return {int(key.removeprefix(PROMOTION)): attributes[key] for key in attributes if key.startswith(PROMOTION)}
+
+
+def _facts_by_run(
+    runs: Sequence[Confirmatory], settings: StudySettings, workspace: Workspace
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Facts of each role and key's data, which its settings may change; raises StudyError with all that is wrong."""
+    facts: dict[tuple[str, str], dict[str, Any]] = {}
+    wrong: list[str] = []
+    for role, key, trial in {(run.role, run.key): (run.role, run.key, run.settings) for run in runs}.values():
+        try:
+            facts[role, key] = gather_facts(settings.model_copy(update={"trial": trial}), workspace)
+        except ValueError as error:
+            wrong.append(f"{role} {key}: {error}")
+    if wrong:
+        raise StudyError("\n".join(wrong))
+    return facts
 
 
 def _open(settings: StudySettings, workspace: Workspace, facts: dict[str, Any], accept_leak: bool) -> optuna.Study:
@@ -120,27 +161,36 @@ def _open(settings: StudySettings, workspace: Workspace, facts: dict[str, Any], 
     return study
 
 
-def _enqueue(study: optuna.Study, runs: Sequence[Confirmatory]) -> list[int]:
-    """Numbers of the trials to run, in the order asked; those that do not wait yet are added."""
+def _enqueue(
+    study: optuna.Study, runs: Sequence[Confirmatory], facts: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> list[int]:
+    """Numbers of the trials to run, in the order asked; those that do not wait yet are added.
+
+    Raises StudyError where data of a run that is there, or waits to go on, have changed.
+    """
     trials = study.get_trials(deepcopy=False)
-    numbers = []
-    added = len(trials)
+    numbers, new = [], []
     for run in runs:
-        wanted = run.attributes()
-        same = [trial for trial in trials if _is(trial, wanted)]
-        if any(trial.state in STANDING for trial in same):
+        own = facts[run.role, run.key]
+        same = [trial for trial in trials if run.is_of(trial.user_attrs)]
+        for trial in same:
+            if "facts" in trial.user_attrs:
+                check_same_data(study.study_name, trial.user_attrs["facts"], own)
+        if any(_stands(trial) for trial in same):
             continue
         waiting = [trial.number for trial in same if trial.state is TrialState.WAITING]
         if not waiting:
-            study.enqueue_trial({}, user_attrs=wanted)
-            waiting = [added]
-            added += 1
+            new.append({**run.attributes(), "facts": {key: own[key] for key in KEPT_FACTS}})
+            waiting = [len(trials) + len(new) - 1]
         numbers.append(waiting[0])
+    for attributes in new:
+        study.enqueue_trial({}, user_attrs=attributes)
     return numbers
 
 
-def _is(trial: FrozenTrial, wanted: Mapping[str, Any]) -> bool:
-    return all(trial.user_attrs.get(key) == value for key, value in wanted.items())
+def _stands(trial: FrozenTrial) -> bool:
+    """Whether a run is not run again: one that did not fit may fit elsewhere, one that diverged will again."""
+    return trial.state is TrialState.COMPLETE or trial.user_attrs.get("reason") == Reason.DIVERGED
 
 
 def _run(

@@ -15,12 +15,13 @@ from search.lease import open_lease
 from search.records.study import read_rows
 from studies.confirm import Confirmatory, find_run, run_confirmatory
 from studies.driver import Watcher
-from studies.launch import Outcome, absolute
+from studies.launch import Outcome
 from studies.results import value_of
 from studies.rows_settings import put
 from studies.space_checks import study_space
 from studies.stored import StudyError, confirm_study
 from studies.study_settings import CONFIRM, StudySettings
+from studies.whole_paths import absolute
 from studies.workspace import Workspace
 
 ROLE = "fidelity"
@@ -100,11 +101,18 @@ def fidelity_runs(settings: StudySettings, plan: Plan) -> list[Confirmatory]:
 
 
 def run_fidelity(
-    settings: StudySettings, plan: Plan, workspace: Workspace, address: str | None, watcher: Watcher
+    settings: StudySettings,
+    plan: Plan,
+    workspace: Workspace,
+    address: str | None,
+    watcher: Watcher,
+    *,
+    accept_leak: bool = False,
 ) -> tuple[Outcome, Fidelity | None]:
     """Run a plan; the result, kept as an attribute of NAME/confirm, is None where runs are missing."""
     settings = absolute(settings)
-    outcome = run_confirmatory(fidelity_runs(settings, plan), settings, workspace, address, watcher)
+    runs = fidelity_runs(settings, plan)
+    outcome = run_confirmatory(runs, settings, workspace, address, watcher, accept_leak=accept_leak)
     with open_lease(workspace.storage, settings.name + CONFIRM):
         study = confirm_study(settings.name, workspace, write=True)
         assert study is not None  # made by the run

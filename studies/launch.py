@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 import ray
@@ -27,6 +26,7 @@ from studies.results import best_trial, value_of
 from studies.space_checks import study_space
 from studies.stored import StudyError, counts, is_used, load_settings, open_study, save_settings, trials_left
 from studies.study_settings import StudySettings
+from studies.whole_paths import absolute
 from studies.workspace import Workspace
 
 
@@ -181,21 +181,6 @@ def _outcome(study: optuna.Study, run: Run, bridge: Bridge) -> Outcome:
         hopeless=run.hopeless or bridge.counted == bridge.failed > 0,
         error=failed[-1].user_attrs.get("error") if failed else None,
     )
-
-
-def absolute(settings: StudySettings) -> StudySettings:
-    """The settings with whole paths: a study is resumed from anywhere."""
-    trial = settings.trial
-    root = trial.data.root and str(Path(trial.data.root).expanduser().absolute())
-    weights = trial.model.weights
-    if weights is not None and Path(weights).is_file():
-        weights = str(Path(weights).absolute())
-    labels = trial.data.clean.pseudo_labels
-    file = labels.file and str(Path(labels.file).expanduser().absolute())
-    clean = trial.data.clean.model_copy(update={"pseudo_labels": labels.model_copy(update={"file": file})})
-    data = trial.data.model_copy(update={"root": root, "clean": clean})
-    model = trial.model.model_copy(update={"weights": weights})
-    return settings.model_copy(update={"trial": trial.model_copy(update={"data": data, "model": model})})
 
 
 def _within_grid(settings: StudySettings) -> StudySettings:

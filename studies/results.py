@@ -1,12 +1,13 @@
 """What a study has come to: best trial, counts, time left, as data."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.stored import counts, load_settings, open_study, study_names
+from studies.stored import confirm_names, confirm_study, counts, is_used, load_settings, open_study, study_names
 from studies.workspace import Workspace
 
 
@@ -17,7 +18,13 @@ def best_trial(study: optuna.Study) -> FrozenTrial | None:
 
 
 def study_status(name: str, workspace: Workspace) -> dict[str, Any]:
-    """Counts by state, best trial, budget and an estimate of the time left (seconds; None where unknown)."""
+    """Counts by state, best trial, budget and an estimate of the time left (seconds; None where unknown).
+
+    `confirmatory` has the runs outside of the search by role and state; a study may have them alone.
+    """
+    confirm = confirm_study(name, workspace)
+    if confirm is not None and not is_used(name, workspace):
+        return _status_of_rows(name, confirm, workspace)
     study = open_study(name, workspace)
     settings = load_settings(name, workspace)
     trials = study.get_trials(deepcopy=False)
@@ -34,15 +41,42 @@ def study_status(name: str, workspace: Workspace) -> dict[str, Any]:
         "best": _describe(best_trial(study)),
         "running": [_describe(trial) for trial in trials if trial.state is TrialState.RUNNING],
         "errors": {trial.number: trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs},
+        "confirmatory": {} if confirm is None else _by_role(confirm),
         "storage": workspace.storage_shown,
         "folder": str(workspace.study_folder(name)),
     }
 
 
 def all_status(workspace: Workspace) -> list[dict[str, Any]]:
-    """The status of every study that contourney launched in this storage."""
-    names = [name for name in study_names(workspace) if "study" in open_study(name, workspace).user_attrs]
-    return [study_status(name, workspace) for name in names]
+    """The status of every study that contourney launched in this storage, or ran rows of."""
+    names = {name for name in study_names(workspace) if "study" in open_study(name, workspace).user_attrs}
+    return [study_status(name, workspace) for name in sorted(names.union(confirm_names(workspace)))]
+
+
+def _status_of_rows(name: str, confirm: optuna.Study, workspace: Workspace) -> dict[str, Any]:
+    """The status of a study without a search: as of one that has no trials."""
+    trials = confirm.get_trials(deepcopy=False)
+    return {
+        "name": name,
+        "metric": confirm.user_attrs.get("metric", ""),
+        "counts": dict.fromkeys(counts(confirm), 0),
+        "budget": {"trials": None, "hours": None},
+        "driver_s": float(confirm.user_attrs.get("driver_s", 0.0)),
+        "left_s": None,
+        "best": None,
+        "running": [],
+        "errors": {trial.number: trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs},
+        "confirmatory": _by_role(confirm),
+        "storage": workspace.storage_shown,
+        "folder": str(workspace.study_folder(confirm.study_name)),
+    }
+
+
+def _by_role(confirm: optuna.Study) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    for trial in confirm.get_trials(deepcopy=False):
+        found.setdefault(trial.user_attrs["role"], Counter())[trial.state.name] += 1
+    return {role: dict(states) for role, states in found.items()}
 
 
 def _describe(trial: FrozenTrial | None) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """The settings of named rows: configurations of a table that are trained whole, next to the search."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,3 +47,8 @@ def row_settings(trial: TrialSettings, row: RowSettings) -> TrialSettings:
 def put(trial: TrialSettings, values: Mapping[str, Any]) -> TrialSettings:
     """The settings with values at dotted paths; raises SpaceError for a path that is none, else ValidationError."""
     return TrialSettings.model_validate(Space(()).apply(trial.model_dump(mode="json"), values))
+
+
+def shown_sets(sets: Mapping[str, object]) -> str:
+    """What a row sets, in one line."""
+    return ", ".join(f"{path}={value if isinstance(value, str) else json.dumps(value)}" for path, value in sets.items())

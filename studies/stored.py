@@ -22,6 +22,11 @@ def study_names(workspace: Workspace) -> list[str]:
     return [name for name in _all_names(workspace) if not name.endswith(CONFIRM)]
 
 
+def confirm_names(workspace: Workspace) -> list[str]:
+    """Names of the studies that have confirmatory runs, launched or not."""
+    return [name.removesuffix(CONFIRM) for name in _all_names(workspace) if name.endswith(CONFIRM)]
+
+
 def _all_names(workspace: Workspace) -> list[str]:
     if not is_url(workspace.storage) and not Path(workspace.storage).is_file():
         return []

@@ -1,16 +1,15 @@
 """The table of a study's rows: means and spreads over seeds, differences paired by seed, and what a gain costs."""
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from scipy.stats import t as student_t
 
 from search.records.study import TrialRecord, read_study
-from studies.confirm import Confirmatory
+from studies.confirm import Confirmatory, promotions
 from studies.facts import metric_name
 from studies.rows import ROLE, confirm_name, stored_settings
 from studies.rows_settings import RowSettings, row_settings
@@ -20,6 +19,8 @@ from studies.workspace import Workspace
 from trainables.settings import TrialSettings
 
 LEVEL = 0.95
+# Our figures that stand beside a report's: the name that a report's has, and the metric at the best epoch.
+BESIDE = {"val_loss": "val/loss", "pixel_accuracy": "val/pixel_accuracy"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Run:
-    """One row with one seed: best epoch and its validation mIoU (None where it diverged or did not fit), and cost."""
+    """One row with one seed: best epoch and its validation mIoU (None where it diverged or did not fit), and cost.
+
+    `figures` are the best epoch's other ones, by the names of BESIDE.
+    """
 
     seed: int
     miou: float | None
@@ -56,6 +60,7 @@ class Run:
     device_s: float
     test_miou: float | None = None
     reason: str | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,10 @@ class TableRow:
     def best_epoch(self) -> Spread | None:
         """The best epochs."""
         return Spread.of([run.best_epoch for run in self.runs.values() if run.best_epoch is not None])
+
+    def figure(self, name: str) -> Spread | None:
+        """One of BESIDE at the best epochs."""
+        return Spread.of([run.figures[name] for run in self.runs.values() if name in run.figures])
 
     @property
     def test_miou(self) -> Spread | None:
@@ -172,15 +181,27 @@ def row_table(name: str, workspace: Workspace, seeds: int | None = None) -> RowT
             open_study(name, workspace)
         raise StudyError(f"no row of study {name!r} was run yet; `contourney rows {name}` runs them")
     trials = read_study(workspace.storage, confirm_name(name), workspace.root).trials
-    return build_table(settings, [trial for trial in trials if trial.attrs.get("role") == ROLE], seeds)
+    promoted = {number: float(record["test"]["miou"]) for number, record in promotions(confirm).items()}
+    return build_table(settings, [trial for trial in trials if trial.attrs.get("role") == ROLE], seeds, promoted)
 
 
-def build_table(settings: StudySettings, trials: Sequence[TrialRecord], seeds: int | None) -> RowTable:
-    """The table of a study's rows from its confirmatory trials; runs of other settings than a row's are left out."""
+def build_table(
+    settings: StudySettings,
+    trials: Sequence[TrialRecord],
+    seeds: int | None,
+    promoted: Mapping[int, float] | None = None,
+) -> RowTable:
+    """The table of a study's rows from its confirmatory trials; runs of other settings than a row's are left out.
+
+    `promoted` has the test mIoU of promoted trials by number.
+    """
     base = settings.base_row
     assert base is not None  # the caller has rows
     first = settings.trial.seed
-    found = {name: _runs(name, row_settings(settings.trial, row), trials) for name, row in settings.rows.items()}
+    tested = promoted or {}
+    found = {
+        name: _runs(name, row_settings(settings.trial, row), trials, tested) for name, row in settings.rows.items()
+    }
     if not any(found.values()):
         raise StudyError(f"no row of study {settings.name!r} has ended yet; `contourney rows` goes on with them")
     wanted = range(first, first + seeds) if seeds else sorted({seed for runs in found.values() for seed in runs})
@@ -195,25 +216,34 @@ def build_table(settings: StudySettings, trials: Sequence[TrialRecord], seeds: i
     return RowTable(settings.name, _metric(settings, settings.rows[base]), base, tuple(rows), tuple(notes), missing)
 
 
-def _runs(name: str, trial: TrialSettings, trials: Sequence[TrialRecord]) -> dict[int, Run]:
-    # By seed alone: everything else of the settings must be the row's.
-    wanted = Confirmatory(ROLE, name, trial, 0).attributes()
-    runs = {}
+def _runs(
+    name: str, trial: TrialSettings, trials: Sequence[TrialRecord], promoted: Mapping[int, float]
+) -> dict[int, Run]:
+    read: dict[int, TrialRecord] = {}
     for one in trials:
-        same = {**one.attrs.get("settings", {}), "seed": 0} == wanted["settings"]
-        if one.attrs.get("key") != name or not same or one.state not in ("COMPLETE", "PRUNED"):
+        seed = int(one.attrs["seed"])
+        if one.state not in ("COMPLETE", "PRUNED") or not Confirmatory(ROLE, name, trial, seed).is_of(one.attrs):
             continue
-        complete = one.state == "COMPLETE"
-        runs[int(one.attrs["seed"])] = Run(
-            seed=int(one.attrs["seed"]),
-            miou=one.value if complete else None,
-            best_epoch=one.best_epoch if complete else None,
-            parameters=one.attrs.get("trainable_parameters"),
-            device_s=sum(row.device_s for row in one.rows),
-            test_miou=one.attrs.get("test", {}).get("miou"),
-            reason=one.reason,
-        )
-    return dict(sorted(runs.items()))
+        # As `find_run` chooses: what did not fit may have been run again.
+        if one.state == "COMPLETE" or seed not in read or read[seed].state == "PRUNED":
+            read[seed] = one
+    return {seed: _run(read[seed], promoted.get(read[seed].number)) for seed in sorted(read)}
+
+
+def _run(trial: TrialRecord, test_miou: float | None) -> Run:
+    complete = trial.state == "COMPLETE"
+    best = next((row for row in trial.rows if complete and row.epoch == trial.best_epoch), None)
+    figures = {name: best.metrics.get(metric, math.nan) for name, metric in BESIDE.items()} if best else {}
+    return Run(
+        seed=int(trial.attrs["seed"]),
+        miou=trial.value if complete else None,
+        best_epoch=trial.best_epoch if complete else None,
+        parameters=trial.attrs.get("trainable_parameters"),
+        device_s=sum(row.device_s for row in trial.rows),
+        test_miou=test_miou,
+        reason=trial.reason,
+        figures={name: value for name, value in figures.items() if math.isfinite(value)},
+    )
 
 
 def _footnotes(
@@ -245,8 +275,3 @@ def _number(notes: list[str], note: str) -> int:
 
 def _ratio(own: float | None, base: float | None) -> float | None:
     return own / base if own is not None and base else None
-
-
-def shown_sets(sets: Mapping[str, object]) -> str:
-    """What a row sets, in one line."""
-    return ", ".join(f"{path}={value if isinstance(value, str) else json.dumps(value)}" for path, value in sets.items())

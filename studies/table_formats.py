@@ -3,9 +3,11 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from html import escape
 
-from studies.table import RowTable, Spread, TableRow, shown_sets
+from studies.rows_settings import shown_sets
+from studies.table import BESIDE, RowTable, Spread, TableRow
 
 _PUBLISHED = {
     "val_miou": "validation mIoU",
@@ -97,6 +99,7 @@ def comma_separated(table: RowTable) -> str:
         ("val_miou", lambda row: row.miou),
         ("difference", table.difference),
         ("test_miou", lambda row: row.test_miou),
+        *((name, partial(TableRow.figure, name=name)) for name in _beside(table)),
     )
     heads = [f"{name}_{part}" for name, _ in spreads for part in ("mean", "sd", "n")]
     costs = ["device_s_mean", "device_s_ratio", "parameters_ratio"]
@@ -118,6 +121,7 @@ FORMATS: dict[str, Format] = {"md": markdown, "csv": comma_separated, "latex": l
 
 _RIGHT = frozenset(
     {"parameters", "best epoch", "validation mIoU", "difference to base", "test mIoU"}
+    | {_PUBLISHED[name] for name in BESIDE}
     | {"device-seconds", "× device", "× parameters"}
 )
 
@@ -131,6 +135,8 @@ def _columns(table: RowTable) -> dict[str, Callable[[TableRow], str]]:
         "validation mIoU": lambda row: _spread(row.miou),
         "difference to base": lambda row: _spread(table.difference(row), sign=True),
     }
+    for name in _beside(table):
+        columns[_PUBLISHED[name]] = partial(_figure, name)
     if any(row.test_miou for row in table.rows):
         columns["test mIoU"] = lambda row: _spread(row.test_miou)
     if any(row.published for row in table.rows):
@@ -140,6 +146,15 @@ def _columns(table: RowTable) -> dict[str, Callable[[TableRow], str]]:
     columns["× parameters"] = lambda row: _ratio(table.parameter_ratio(row))
     columns["worth its cost?"] = table.worth
     return columns
+
+
+def _figure(name: str, row: TableRow) -> str:
+    return _spread(row.figure(name))
+
+
+def _beside(table: RowTable) -> list[str]:
+    """Figures beside mIoU that some row was published with and that we have too."""
+    return [name for name in BESIDE if any(name in row.published for row in table.rows)]
 
 
 def _title(table: RowTable) -> str:

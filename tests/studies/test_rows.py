@@ -82,7 +82,10 @@ def test_each_row_ran_once_with_each_seed_and_was_never_pruned(trials: list[Froz
         assert trial.params == {}
         assert list(trial.intermediate_values) == list(range(1, EPOCHS + 1))
         assert trial.user_attrs["settings"]["seed"] == trial.user_attrs["seed"]
+        assert set(trial.user_attrs["facts"]["fingerprints"]) == {"train", "validation"}
     assert [trial.user_attrs["settings"]["model"]["width"] for trial in trials] == [2, 3, 2] * 2
+    metrics = [trial.user_attrs["facts"]["metric"] for trial in trials[:3]]
+    assert metrics == ["validation mIoU", "validation mIoU", "validation mIoU without background"]
 
 
 def test_mlflow_has_them_under_a_parent_of_their_own(trials: list[FrozenTrial], place: Workspace) -> None:
@@ -107,6 +110,31 @@ def test_mlflow_has_them_under_a_parent_of_their_own(trials: list[FrozenTrial], 
             assert sorted(point.step for point in history) == list(range(1, EPOCHS + 1))
 
 
+def test_what_mlflow_lacks_is_written_by_the_same_command(place: Workspace, trials: list[FrozenTrial]) -> None:
+    client = MlflowClient(place.tracking)
+    lost = trials[1].user_attrs["mlflow_run_id"]
+    client.delete_run(lost)
+    done = contourney("rows", "mini", "--seeds", "2", "--workspace", str(place.root))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all of these runs are there already" in done.stdout
+    experiment = client.get_experiment_by_name("mini")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], f"tags.`contourney.confirm` = '{trials[1].number}'")
+    assert [run.info.status for run in found] == ["FINISHED"]
+    assert found[0].data.metrics["best/val_miou"] == trials[1].value
+    client.delete_run(found[0].info.run_id)
+    client.restore_run(lost)
+
+
+def test_a_row_whose_data_cannot_be_had_is_refused_before_anything_runs(place: Workspace) -> None:
+    wrong = ["--set", "rows.wide.set.metric.exclude=[sku]", "--set", "rows.plain.set.data.clean.pseudo_labels.file=no"]
+    refused = contourney("rows", "mini", *wrong, "--name", "other", "--workspace", str(place.root))
+    assert refused.returncode == 2
+    assert "row plain: " in refused.stderr
+    assert "row wide: trial.metric.exclude" in refused.stderr
+    assert confirm_study("other", place) is None
+
+
 def test_a_rerun_adds_only_what_is_missing(place: Workspace) -> None:
     done = contourney("rows", "mini", "--workspace", str(place.root))
     assert done.returncode == 0, done.stderr
@@ -116,13 +144,19 @@ def test_a_rerun_adds_only_what_is_missing(place: Workspace) -> None:
 
 def test_searches_do_not_see_them(place: Workspace) -> None:
     assert study_names(place) == []
-    assert "no studies yet" in contourney("list", "--workspace", str(place.root)).stdout
+    listed = contourney("list", "--workspace", str(place.root)).stdout.splitlines()
+    assert len(listed) == 2
+    assert listed[1].startswith("mini ")
+    assert "6 row" in listed[1]
     for name in ("status", "report"):
         refused = contourney(name, "mini/confirm", "--workspace", str(place.root))
         assert refused.returncode == 2
         assert "no study 'mini/confirm'" in refused.stderr
-    told = contourney("status", "mini", "--workspace", str(place.root))
+    told = contourney("report", "mini", "--workspace", str(place.root))
     assert (told.returncode, "`contourney table mini` shows them" in told.stderr) == (2, True)
+    shown = contourney("status", "mini", "--workspace", str(place.root)).stdout
+    assert "mini: no search" in shown
+    assert "confirmatory runs: row 6 complete; contourney table mini shows rows" in shown
 
 
 def test_one_driver_at_a_time(place: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,7 +20,7 @@ FILE = """\
 trial: {epochs: 2}
 base: base_1
 rows:
-  good|better: {set: {model.width: 4}, published: {val_miou: 0.5, best_epoch: 3}}
+  good|better: {set: {model.width: 4}, published: {val_miou: 0.5, best_epoch: 3, pixel_accuracy: 0.8}}
   base_1: {}
   noisy: {set: {model.depth: 2}, note: 100 % <noise>}
   worse: {set: {optimizer.lr: 1.0}}
@@ -44,7 +45,8 @@ class Rowed(TrialRecord):
     @property
     def rows(self) -> tuple[Row, ...]:  # type: ignore[override]
         spent = DEVICE_S.get(self.attrs["key"], 1.0) / 2
-        return tuple(Row(epoch, 0.1, {}, {}, 0.0, 1.0, spent, "w", None) for epoch in (1, 2))
+        right = {"val/pixel_accuracy": 0.9}
+        return tuple(Row(epoch, 0.1, right if epoch == 1 else {}, {}, 0.0, 1.0, spent, "w", None) for epoch in (1, 2))
 
 
 def record(settings: StudySettings, name: str, seed: int, value: float | None, number: int) -> TrialRecord:
@@ -74,7 +76,9 @@ def settings() -> StudySettings:
     return parse_study(FILE, "t.yaml", "t_1", (), {})
 
 
-def table_of(settings: StudySettings, seeds: int | None = None, known: int = 3) -> RowTable:
+def table_of(
+    settings: StudySettings, seeds: int | None = None, known: int = 3, promoted: Mapping[int, float] | None = None
+) -> RowTable:
     trials = [
         record(settings, name, seed, value, number)
         for number, (name, values) in enumerate(VALUES.items())
@@ -83,7 +87,7 @@ def table_of(settings: StudySettings, seeds: int | None = None, known: int = 3) 
     # Of settings that the row no longer has: left out.
     stale = record(settings, "base_1", 0, 0.99, 99)
     stale.attrs["settings"]["epochs"] = 7
-    return build_table(settings, [*trials, stale], seeds)
+    return build_table(settings, [*trials, stale], seeds, promoted)
 
 
 def test_spread_by_hand() -> None:
@@ -145,6 +149,48 @@ def test_the_first_seeds_only_and_what_is_missing(settings: StudySettings) -> No
     assert four.missing == tuple((name, 3) for name in VALUES)
 
 
+def test_what_was_published_beside_miou_stands_beside_ours(settings: StudySettings) -> None:
+    table = table_of(settings)
+    # Seed 0 alone has its best epoch among those with an accuracy.
+    assert table.rows[0].figure("pixel_accuracy") == Spread(0.9, None, 1)
+    assert "| 0.9000 (1) |" in markdown(table)
+    row = next(csv.DictReader(io.StringIO(comma_separated(table))))
+    assert (row["pixel_accuracy_mean"], row["published_pixel_accuracy"]) == ("0.9", "0.8")
+    assert "val_loss_mean" not in row
+
+
+def test_test_figures_only_where_promoted(settings: StudySettings) -> None:
+    assert "test mIoU" not in markdown(table_of(settings))
+    # Here all seeds of the first row carry number 0.
+    table = table_of(settings, promoted={0: 0.44})
+    assert table.rows[0].test_miou == Spread(pytest.approx(0.44), pytest.approx(0.0), 3)
+    assert table.rows[1].test_miou is None
+    assert "test mIoU" in markdown(table)
+
+
+def test_a_run_is_known_again_by_settings_that_came_later(settings: StudySettings) -> None:
+    trial = row_settings(settings.trial, settings.rows["good|better"])
+    run = Confirmatory("row", "good|better", trial, 3)
+    attributes = run.attributes()
+    assert run.is_of(attributes)
+    # As if early_stop and the set's strength had not been there when it ran.
+    del attributes["settings"]["early_stop"]
+    del attributes["settings"]["augment"]["strength"]
+    assert run.is_of(attributes)
+    assert not Confirmatory("row", "good|better", trial, 4).is_of(attributes)
+    attributes["settings"]["optimizer"]["lr"] *= 2
+    assert not run.is_of(attributes)
+    attributes["settings"]["optimizer"]["lr"] = "what was a rate once"
+    assert not run.is_of(attributes)
+
+
+def test_a_run_that_did_not_fit_gives_way_to_one_that_did(settings: StudySettings) -> None:
+    lost, found = record(settings, "base_1", 0, None, 0), record(settings, "base_1", 0, 0.4, 1)
+    for trials in ([lost, found], [found, lost]):
+        row = build_table(settings, trials, None).rows[1]
+        assert row.miou == Spread(0.4, None, 1)
+
+
 def test_markdown(settings: StudySettings) -> None:
     text = markdown(table_of(settings))
     lines = [line for line in text.splitlines() if line.startswith("|")]
@@ -152,7 +198,7 @@ def test_markdown(settings: StudySettings) -> None:
     assert "| good\\|better |" in lines[2]
     assert "**0.5200 ± 0.0200 (3)**" in lines[2]
     assert "+0.1000 ± 0.0100 (3)" in lines[2]
-    assert "validation mIoU 0.5, epoch 3" in lines[2]
+    assert "validation mIoU 0.5, pixel accuracy 0.8, epoch 3" in lines[2]
     assert text.count("**") == 4
     assert "−0.1000" in text
 
