@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from benchmarks.measure import Comparison, measure_pairs, ratios
@@ -42,10 +43,14 @@ def compare(images: int = IMAGES, repeats: int = REPEATS, root: Path | None = No
         def decoded() -> float:
             return _seconds_each((dataset.image(sample), dataset.mask(sample)) for sample in samples)
 
+        # A rate per core: OpenCV would spread some transforms over all of them.
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
         measure_pairs(cached, decoded, 1)
         ours_s, peer_s = measure_pairs(cached, decoded, repeats)
         pairs = [(np.array(data.images_NHWC[i]), np.array(data.masks_NHW[i])) for i in range(len(samples))]
         rates = {name: 1 / statistics.median(_augmented(name, pairs) for _ in range(repeats)) for name in AUGMENT_SETS}
+        cv2.setNumThreads(threads)
     rows = [f"| {name} | {rate:,.0f} |" for name, rate in rates.items()]
     return Comparison(
         theme="augment",

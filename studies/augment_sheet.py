@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dashboards.masks import colour_mask
-from dashboards.palette import IGNORED_PIXELS, INK, MUTED, SURFACE, class_colour
+from dashboards.palette import INK, MUTED, SURFACE, class_colour
 from studies.problems import did_you_mean
 from studies.stored import StudyError
 from trainables.data.augment import augment, build_pipeline
@@ -20,6 +20,7 @@ from trainables.data.splits import IGNORE
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 IMAGES, VERSIONS = 4, 5
 TILE_WIDTH, GAP, MARGIN, LINE = 260, 8, 24, 24
+SWATCH = (15, 15)
 OVERLAY = 0.45
 
 
@@ -44,11 +45,11 @@ def with_set(settings: AugmentSettings, name: str) -> AugmentSettings:
 def write_sheet(data: SplitData, settings: AugmentSettings, seed: int, path: Path) -> None:
     """Write the sheet: a row per image, first as it is, then augmented as in the first epochs of a trial.
 
-    Masks lie over the images in class colours; ignored pixels are black. Raises DataError for a custom pipeline that
+    Masks lie over the images in class colours; ignored pixels are hatched. Raises DataError for a custom pipeline that
     cannot be used.
     """
-    height, width = data.masks_NHW.shape[1:]
-    pipeline = build_pipeline(settings, (height, width))
+    height, width, channels = data.images_NHWC.shape[1:]
+    pipeline = build_pipeline(settings, (height, width), channels)
     chosen = np.linspace(0, len(data.names) - 1, min(IMAGES, len(data.names))).round().astype(int)
     rows, present = [], set[int]()
     for index in chosen.tolist():
@@ -57,32 +58,54 @@ def write_sheet(data: SplitData, settings: AugmentSettings, seed: int, path: Pat
         pairs += [augment(pipeline, image, mask, (seed, epoch, index)) for epoch in range(1, VERSIONS + 1)]
         present.update(*(np.unique(shown).tolist() for _, shown in pairs))
         rows.append((data.names[index], [_tile(*pair) for pair in pairs]))
-    _draw(rows, _headings(pipeline, settings), _legend(present, data.class_names)).save(path)
+    _draw(rows, headings(pipeline, settings), _legend(present, data.class_names)).save(path)
 
 
-def _headings(pipeline: Iterable[object], settings: AugmentSettings) -> list[str]:
-    transforms = [f"{type(one).__name__} {getattr(one, 'p', 0):.3g}" for one in pipeline]
-    told = f"augment.set {settings.set}, strength {settings.strength:g}"
-    return [told, "probabilities: " + (", ".join(transforms) or "no transform")]
+def headings(pipeline: Iterable[object], settings: AugmentSettings) -> list[str]:
+    """The set with its strength and repeats, and every transform with its probability."""
+    told = [f"augment.set {settings.set}", f"strength {settings.strength:g}"]
+    if settings.copies > 1:
+        told.append(f"{settings.copies} copies of each image")
+    if settings.oversample.classes and settings.oversample.times > 1:
+        told.append(f"{settings.oversample.times} times as many with {' or '.join(settings.oversample.classes)}")
+    transforms = [f"{_name(one)} {getattr(one, 'p', 0):.3g}" for one in pipeline]
+    return [", ".join(told), "probabilities: " + (", ".join(transforms) or "no transform")]
+
+
+def _name(transform: object) -> str:
+    """The transform's class, and those of a container's transforms in brackets."""
+    inner = " | ".join(_name(child) for child in getattr(transform, "transforms", ()))
+    return f"{type(transform).__name__}[{inner}]" if inner else type(transform).__name__
 
 
 def _tile(image_HWC: NDArray[np.uint8], mask_HW: NDArray[np.uint8]) -> Image.Image:
     """The image above, the same under its mask below."""
     colour = np.repeat(image_HWC, 3, axis=2) if image_HWC.shape[2] == 1 else image_HWC
     mixed = (colour * (1 - OVERLAY) + colour_mask(mask_HW) * OVERLAY).round().astype(np.uint8)
-    mixed[mask_HW == IGNORE] = 0
-    stacked = Image.fromarray(np.concatenate([colour, mixed]))
-    scale = TILE_WIDTH / stacked.width
-    return stacked.resize((TILE_WIDTH, round(stacked.height * scale)), Image.Resampling.BILINEAR)
+    size = (TILE_WIDTH, round(TILE_WIDTH * colour.shape[0] / colour.shape[1]))
+    plain, overlaid = (
+        np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BILINEAR)) for one in (colour, mixed)
+    )
+    ignored = np.asarray(Image.fromarray(mask_HW).resize(size, Image.Resampling.NEAREST)) == IGNORE
+    return Image.fromarray(np.concatenate([plain, np.where(ignored[..., None], _hatched(size), overlaid)]))
 
 
-def _legend(present: set[int], class_names: Sequence[str]) -> list[tuple[str, str]]:
-    entries = [(class_names[label], class_colour(label)) for label in sorted(present - {IGNORE})]
-    return entries + ([("ignored", IGNORED_PIXELS)] if IGNORE in present else [])
+def _hatched(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Grey with light diagonal lines, uint8 [H, W, 3] for a `size` of width and height."""
+    y, x = np.indices(size[::-1])
+    return np.where((x + y) % 8 < 2, 215, 105).astype(np.uint8)[..., None].repeat(3, axis=2)
+
+
+def _legend(present: set[int], class_names: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Names and colours; ignored pixels have none, being hatched."""
+    entries: list[tuple[str, str | None]] = [
+        (class_names[label], class_colour(label)) for label in sorted(present - {IGNORE})
+    ]
+    return entries + ([("ignored", None)] if IGNORE in present else [])
 
 
 def _draw(
-    rows: Sequence[tuple[str, list[Image.Image]]], headings: Sequence[str], legend: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, list[Image.Image]]], headings: Sequence[str], legend: Sequence[tuple[str, str | None]]
 ) -> Image.Image:
     font, bold = ImageFont.load_default(15), ImageFont.load_default(19)
     tiles = rows[0][1]
@@ -105,7 +128,8 @@ def _draw(
     for number, row in enumerate(swatches):
         y = top + len(rows) * row_height + number * LINE
         for x, label, colour in row:
-            draw.rectangle((MARGIN + x, y + 4, MARGIN + x + 14, y + 18), fill=colour)
+            box = (MARGIN + x, y + 4)
+            sheet.paste(Image.fromarray(_hatched(SWATCH)) if colour is None else Image.new("RGB", SWATCH, colour), box)
             draw.text((MARGIN + x + 20, y), label, INK, font)
     return sheet
 
@@ -124,10 +148,10 @@ def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
 
 
 def _rows_of_legend(
-    legend: Sequence[tuple[str, str]], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
-) -> list[list[tuple[int, str, str]]]:
+    legend: Sequence[tuple[str, str | None]], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> list[list[tuple[int, str, str | None]]]:
     """Entries with their place from the left, in rows no wider than `width` pixels."""
-    rows: list[list[tuple[int, str, str]]] = [[]]
+    rows: list[list[tuple[int, str, str | None]]] = [[]]
     x = 0
     for label, colour in legend:
         length = round(font.getlength(label)) + 44

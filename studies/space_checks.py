@@ -54,6 +54,7 @@ def _path_problem(path: str) -> str | None:
 
 def check_space(study: StudySettings) -> Iterator[Problem]:
     """Problems of the declared parameters, whose paths are known to be valid."""
+    yield from _check_pipeline(study)
     sound = True
     for path, declared in study.space.items():
         problems = [*_check_values(path, declared), *_check_conditions(path, study)]
@@ -130,6 +131,16 @@ def _fixed(path: str, study: StudySettings) -> Any:
     for name in path.split("."):
         value = getattr(value, name)
     return value
+
+
+def _check_pipeline(study: StudySettings) -> Iterator[Problem]:
+    """A pipeline that neither the fixed settings nor any choice or row uses was surely meant to be."""
+    path, used = "augment.set", study.trial.augment.set
+    declared = study.space.get(path)
+    sets = {used, *(declared.choices or () if declared else ()), *(row.set.get(path) for row in study.rows.values())}
+    if study.trial.augment.pipeline is not None and "custom" not in sets:
+        message = f"given, but {path} is {used} and never custom; set trial.{path} to custom, or take this out"
+        yield Problem(("trial", "augment", "pipeline"), message)
 
 
 def _check_inert(study: StudySettings) -> Iterator[Problem]:

@@ -69,7 +69,7 @@ class SegmentationTrainable:
         clip_norm, decay = settings.optimizer.clip_norm, settings.optimizer.ema
         self._clip = None if clip_norm is None else GradientClip(self._optimizer, clip_norm)
         self._ema = None if decay is None else AveragedWeights(net, decay)
-        pipeline = build_pipeline(settings.augment, (size[0], size[1]))
+        pipeline = build_pipeline(settings.augment, (size[0], size[1]), channels)
         self._batches = TrainBatches(train, settings.batch_size, pipeline, settings.seed, context.threads, shown_N)
         self._schedule = Schedule(self._optimizer, settings.schedule, settings.epochs, len(self._batches))
         self._net = net

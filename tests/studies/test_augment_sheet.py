@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studies.augment_sheet import LINE, MARGIN, TILE_WIDTH, VERSIONS, write_sheet
+from studies.augment_sheet import LINE, MARGIN, TILE_WIDTH, VERSIONS, headings, write_sheet
+from studies.study_file import parse_study
 from tests.studies.commands import Call, caller
 from trainables.data.augment import augment, build_pipeline
-from trainables.data.augment_settings import AugmentSettings
+from trainables.data.augment_settings import AugmentSettings, OversampleSettings
 from trainables.data.dataset import prepare
 from trainables.data.settings import DataSettings, TerrainSettings
 from trainables.data.splits import Split
@@ -73,3 +74,65 @@ def test_refusals(
     assert code == 2
     assert message in err
     assert not list(tmp_path.iterdir())
+
+
+OWN = """\
+trial:
+  data: {format: terrain}
+  augment:
+    pipeline:
+      transform:
+        __class_fullname__: Compose
+        transforms:
+          - {__class_fullname__: HorizontalFlip, p: 0.5}
+          - __class_fullname__: OneOf
+            p: 0.25
+            transforms:
+              - {__class_fullname__: Rotate, limit: [-9, 9], p: 0.5}
+              - {__class_fullname__: GaussianBlur, p: 0.5}
+space:
+  augment.set: {choices: [none, SET]}
+search: {trials: 1}
+"""
+
+
+def test_a_pipeline_of_one_s_own_is_searched_beside_named_sets_and_drawn(call: Call, tmp_path: Path) -> None:
+    file, output = tmp_path / "own.yaml", tmp_path / "own.png"
+    file.write_text(OWN.replace("SET", "custom"))
+    assert call("validate", str(file))[0] == 0
+    arguments = ("--set", "custom", "--output", str(output), "--workspace", str(tmp_path))
+    code, _, err = call("augment", str(file), *arguments)
+    assert code == 0, err
+    assert Image.open(output).size[1] > 500
+
+
+def test_a_pipeline_that_nothing_uses_is_refused(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(OWN.replace("SET", "flips"))
+    code, _, err = call("validate", str(file))
+    assert code == 2
+    assert "trial.augment.pipeline: given, but augment.set is none and never custom; set trial.augment.set" in err
+
+
+def test_ignored_pixels_are_hatched(tmp_path: Path) -> None:
+    settings = DataSettings(format="terrain", terrain=TerrainSettings(images=12), size=(130, TILE_WIDTH))
+    data = prepare(settings, Split.TRAIN, tmp_path / "cache")
+    affine = {"__class_fullname__": "Affine", "translate_percent": [0.5, 0.5], "p": 1.0}
+    form = {"transform": {"__class_fullname__": "Compose", "transforms": [affine]}}
+    write_sheet(data, AugmentSettings(set="custom", pipeline=form), 0, tmp_path / "sheet.png")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    top, left = MARGIN + 4 * LINE + 130, MARGIN + TILE_WIDTH + 8
+    # Moved by half to the right and down: the upper left quarter came in from outside.
+    outside = sheet[top : top + 60, left : left + TILE_WIDTH // 2 - 5]
+    assert set(np.unique(outside)) == {105, 215}
+    assert 0.2 < (outside == 215).mean() < 0.3
+
+
+def test_the_heading_names_every_transform_with_its_probability_and_how_often_images_come() -> None:
+    own = parse_study(OWN.replace("SET", "custom"), "own.yaml", "own").trial.augment
+    oversample = OversampleSettings(classes=("big rock",), times=24)
+    settings = own.model_copy(update={"set": "custom", "strength": 0.5, "copies": 3, "oversample": oversample})
+    assert headings(build_pipeline(settings, (16, 16)), settings) == [
+        "augment.set custom, strength 0.5, 3 copies of each image, 24 times as many with big rock",
+        "probabilities: HorizontalFlip 0.25, OneOf[Rotate | GaussianBlur] 0.125",
+    ]

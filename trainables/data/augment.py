@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from trainables.data.augment_settings import AugmentSettings
 
 
-def build_pipeline(settings: AugmentSettings, size: tuple[int, int]) -> Compose:
-    """The pipeline of the named set for images of `size` (height, width); apply it with `augment`.
+def build_pipeline(settings: AugmentSettings, size: tuple[int, int], channels: int = 3) -> Compose:
+    """The pipeline of the named set for images of `size` (height, width) and `channels`; apply it with `augment`.
 
     `strength` multiplies every probability, capped at 1. Masks are moved by nearest neighbour. Raises DataError for a
     custom pipeline that cannot be used.
@@ -31,7 +31,7 @@ def build_pipeline(settings: AugmentSettings, size: tuple[int, int]) -> Compose:
     import albumentations
 
     if settings.set == CUSTOM:
-        return custom_pipeline(settings.pipeline, settings.strength, size)
+        return custom_pipeline(settings.pipeline, settings.strength, size, channels)
     rows = AUGMENT_SETS[settings.set](size)
     return albumentations.Compose(
         [
@@ -42,9 +42,7 @@ def build_pipeline(settings: AugmentSettings, size: tuple[int, int]) -> Compose:
 
 
 def augment_findings(settings: AugmentSettings, size: tuple[int, int] | None) -> Iterator[str]:
-    """What is wrong with a custom pipeline, or with one that no set uses; the size may not be known yet."""
-    if settings.set != CUSTOM and settings.pipeline is not None:
-        yield f"augment.pipeline: given, but augment.set is {settings.set}; set that to {CUSTOM}, or take this out"
+    """What is wrong with a custom pipeline; the size may not be known yet."""
     if settings.set == CUSTOM:
         try:
             custom_pipeline(settings.pipeline, settings.strength, size)

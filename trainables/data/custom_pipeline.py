@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trainables.data.errors import DataError
+from trainables.data.pipeline_probe import FAILURES, SETTING, probe, refused_by_albumentations
 from trainables.data.splits import IGNORE
 
 if TYPE_CHECKING:
     from albumentations import Compose
 
-SETTING = "augment.pipeline"
 CLASS = "__class_fullname__"
-# A container whose own probability says whether its children run at all; theirs are shares among themselves.
-WRAPPERS = ("Compose", "Sequential")
-# Pixels that a transform moves in from outside are ignored, and labels are never mixed.
-MASK_ARGUMENTS = {"fill_mask": IGNORE, "mask_interpolation": 0}
-PROBE_DRAWS = 8
-PROBE_LABEL = 7
+# Pixels that a transform moves in from outside are ignored, and labels are never mixed. An argument whose value is
+# None leaves the mask as it is.
+MASK_ARGUMENTS = {"fill_mask": IGNORE, "mask_drop_value": IGNORE, "mask_interpolation": 0}
 
 
-def custom_pipeline(declared: dict[str, Any] | None, strength: float, size: tuple[int, int] | None) -> Compose:
+def custom_pipeline(
+    declared: dict[str, Any] | None, strength: float, size: tuple[int, int] | None, channels: int = 3
+) -> Compose:
     """The declared pipeline with masks kept safe and every probability times `strength`, capped at 1.
 
-    What albumentations.to_dict gives; nothing else than its transforms is instantiated. Raises DataError for a pipeline
-    that is missing or malformed, or that changes the images' size (height, width; not looked at while it is unknown) or
-    invents labels.
+    What albumentations.to_dict gives; nothing else than its transforms is instantiated. It is tried on images of `size`
+    (height, width) and `channels`, unless the size is unknown. Raises DataError for a pipeline that is missing or
+    malformed, that fails, or that changes the images' size or the masks' labels.
     """
     import albumentations
 
@@ -38,65 +36,89 @@ def custom_pipeline(declared: dict[str, Any] | None, strength: float, size: tupl
         raise DataError(f"{SETTING}: missing; expected what albumentations.to_dict(pipeline) gives, for set custom")
     form = copy.deepcopy(declared)
     root = form.get("transform")
-    if not isinstance(root, dict) or not isinstance(root.get("transforms"), list):
+    if not isinstance(root, dict) or _name(root) != "Compose" or "transforms" not in root:
         raise DataError(
             f"{SETTING}: expected a mapping with `transform`, a Compose of transforms (albumentations.to_dict), got "
             f"the keys {', '.join(map(str, form)) or 'none'}"
         )
     for node in _nodes(root):
-        _make_safe(node, strength, albumentations)
+        _make_safe(node, albumentations)
+    _scale(root, strength, albumentations)
+    pipeline = _build(form)
+    if size is not None:
+        for node in _nodes(root):
+            # Of OneOrOther the probability is the share of the first.
+            if node["p"] > 0 and _name(node) != "OneOrOther":
+                node["p"] = 1.0
+        probe(pipeline, _build(form), size, channels)
+    return pipeline
+
+
+def _build(form: dict[str, Any]) -> Compose:
+    import albumentations
+
     try:
         with warnings.catch_warnings():
             # albumentations only warns of arguments that a transform does not have.
             warnings.simplefilter("error", UserWarning)
             pipeline: Compose = albumentations.from_dict(form)
-    except (KeyError, TypeError, ValueError, UserWarning) as error:
-        raise DataError(f"{SETTING}: albumentations cannot build it: {' '.join(str(error).split())[:300]}") from error
-    if size is not None:
-        _probe(pipeline, size)
+    except FAILURES as error:
+        raise refused_by_albumentations("cannot build it", error) from error
     return pipeline
 
 
+def _name(node: Any) -> str | None:
+    name = node.get(CLASS) if isinstance(node, dict) else None
+    return name.rsplit(".", 1)[-1] if isinstance(name, str) else None
+
+
+def _children(node: dict[str, Any]) -> list[Any]:
+    children = node.get("transforms", [])
+    if not isinstance(children, list):
+        raise DataError(f"{SETTING}: expected the transforms of {_name(node)} to be a list, got {children!r:.80}")
+    return children
+
+
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:
-    if not isinstance(node, dict) or not isinstance(node.get(CLASS), str):
+    if _name(node) is None:
         raise DataError(f"{SETTING}: expected each transform to be a mapping with {CLASS}, got {node!r:.80}")
     yield node
-    for child in node.get("transforms", ()):
+    for child in _children(node):
         yield from _nodes(child)
 
 
-def _make_safe(node: dict[str, Any], strength: float, albumentations: Any) -> None:
-    name = node[CLASS].rsplit(".", 1)[-1]
-    kind = getattr(albumentations, name, None)
+def _make_safe(node: dict[str, Any], albumentations: Any) -> None:
+    """Give the node the class's own name, a probability, and arguments that keep the mask's labels."""
+    name = _name(node)
+    kind = getattr(albumentations, str(name), None)
     if not isinstance(kind, type) or not issubclass(kind, albumentations.BasicTransform | albumentations.BaseCompose):
         raise DataError(f"{SETTING}: albumentations has no transform {node[CLASS]!r}")
     # Names of other packages would be imported from wherever they point.
     node[CLASS] = name
+    parameters = inspect.signature(kind).parameters
+    if "p" in parameters:
+        node.setdefault("p", parameters["p"].default)
+    p = node.get("p")
+    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
+        raise DataError(f"{SETTING}: {name}: expected p, a probability of 0 to 1, got {p!r:.80}")
     for argument, value in MASK_ARGUMENTS.items():
-        if argument in node:
+        if argument in parameters and node.get(argument, parameters[argument].default) is not None:
             node[argument] = value
-    for child in node.get("transforms", ()):
-        if name in WRAPPERS:
-            _scale(child, strength)
 
 
-def _scale(node: dict[str, Any], strength: float) -> None:
-    if isinstance(node, dict) and str(node.get(CLASS)).rsplit(".", 1)[-1] not in WRAPPERS:
-        node["p"] = min(1.0, float(node.get("p", 0.5)) * strength)
+def _scale(node: dict[str, Any], strength: float, albumentations: Any) -> None:
+    """Multiply probabilities below a container; its own says whether its children run at all and stays.
 
-
-def _probe(pipeline: Compose, size: tuple[int, int]) -> None:
-    """Raise DataError unless images keep their size and type, and masks their labels."""
-    from trainables.data.augment import augment
-
-    image, mask = np.full((*size, 3), 100, np.uint8), np.full(size, PROBE_LABEL, np.uint8)
-    for draw in range(PROBE_DRAWS):
-        new_image, new_mask = augment(pipeline, image.copy(), mask.copy(), (draw,))
-        if new_image.shape != image.shape or new_mask.shape != mask.shape or new_image.dtype != np.uint8:
+    Below a choice, such as OneOf, they are shares among its transforms, so that the choice itself is scaled.
+    """
+    for child in _children(node):
+        kind = getattr(albumentations, str(_name(child)))
+        if issubclass(kind, albumentations.Compose | albumentations.Sequential):
+            _scale(child, strength, albumentations)
+        elif kind is albumentations.OneOrOther and strength != 1:
             raise DataError(
-                f"{SETTING}: images of {size[0]}x{size[1]} come out as {new_image.shape[0]}x{new_image.shape[1]} "
-                f"{new_image.dtype}; resize them with data.size, and leave normalisation to data.normalize"
+                f"augment.strength: got {strength:g}, but OneOrOther in {SETTING} applies one of its transforms "
+                "always; use OneOf there, or strength 1"
             )
-        invented = sorted({*np.unique(new_mask).tolist()} - {PROBE_LABEL, IGNORE})
-        if invented:
-            raise DataError(f"{SETTING}: it writes the labels {invented} into masks; set fill_mask to {IGNORE}")
+        else:
+            child["p"] = min(1.0, child["p"] * strength)

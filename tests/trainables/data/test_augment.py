@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from trainables.data.augment_sets import AUGMENT_SETS
 from trainables.data.augment_settings import AugmentSettings
 
 SIZE = (32, 48)
+MOVING = [name for name in AUGMENT_SETS if name != "none"]
 
 
 def picture(channels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +37,58 @@ def test_every_set_keeps_shapes_and_types_and_invents_no_label(name: str, channe
     assert changed == 0 if name == "none" else changed > 40
 
 
-@pytest.mark.parametrize("name", ["indoor", "terrain", "strong"])
+@pytest.mark.parametrize("name", MOVING)
+def test_labels_are_moved_and_nothing_else(name: str) -> None:
+    # A mask with exchanged labels comes out as the mask with exchanged labels: no label is mixed, and none is chosen
+    # for its number. Ignored pixels and those that appear stay 255.
+    pipeline = build_pipeline(AugmentSettings(set=name, strength=2.0), SIZE)
+    image, mask = picture(3)
+    mask[np.random.default_rng(1).random(SIZE) < 0.2] = 255
+    exchanged = np.arange(256, dtype=np.uint8)
+    exchanged[:5] = [3, 0, 4, 1, 2]
+    for seed in range(30):
+        _, new_mask = augment(pipeline, image, mask, (seed,))
+        _, relabelled = augment(pipeline, image, exchanged[mask], (seed,))
+        assert (relabelled == exchanged[new_mask]).all()
+        _, ignored = augment(pipeline, image, np.full(SIZE, 255, np.uint8), (seed,))
+        assert (ignored == 255).all()
+
+
+def regions() -> tuple[np.ndarray, np.ndarray]:
+    """Four regions, and an image that is 50 where the label is 1, 100 where it is 2, and so on."""
+    y, x = np.indices(SIZE)
+    mask = (1 + (x > 20) + 2 * (y > 12)).astype(np.uint8)
+    return (50 * mask)[..., None], mask
+
+
+def disagreeing(image: np.ndarray, mask: np.ndarray) -> float:
+    """Share of pixels whose value is none of those that the mask promises within two pixels; outside is black."""
+    value = np.where(mask == 255, 0, 50 * mask.astype(int)).astype(np.uint8)
+    around = np.ones((5, 5), np.uint8)
+    low = cv2.erode(value, around, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(int)
+    high = cv2.dilate(value, around).astype(int)
+    return float(((image[..., 0] < low - 2) | (image[..., 0] > high + 2)).mean())
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_image_and_mask_move_together_and_what_appears_is_black_and_ignored(name: str) -> None:
+    import albumentations
+
+    image, mask = regions()
+    assert disagreeing(image, mask) == 0 < 0.2 < disagreeing(image[:, ::-1], mask)
+    for transform in build_pipeline(AugmentSettings(set=name), SIZE):
+        if not isinstance(transform, albumentations.DualTransform):
+            continue
+        transform.p = 1.0
+        appeared = 0
+        for seed in range(30):
+            new_image, new_mask = augment(albumentations.Compose([transform]), image, mask, (seed,))
+            assert disagreeing(new_image, new_mask) == 0
+            appeared += int((new_mask == 255).sum())
+        assert appeared > 1000 if "fill_mask" in transform.get_transform_init_args_names() else appeared == 0
+
+
+@pytest.mark.parametrize("name", MOVING)
 def test_the_result_is_a_function_of_the_seed_alone(name: str) -> None:
     image, mask = picture(3)
     pipeline = build_pipeline(AugmentSettings(set=name), SIZE)
@@ -45,7 +98,7 @@ def test_the_result_is_a_function_of_the_seed_alone(name: str) -> None:
         again = augment(fresh, image, mask, (1, epoch, 4))
         assert (again[0] == first[epoch][0]).all()
         assert (again[1] == first[epoch][1]).all()
-    assert len({result[0].tobytes() for result in first}) > 3
+    assert len({result[0].tobytes() for result in first}) > 1
 
 
 def test_flips_happen_independently_and_half_of_the_time() -> None:
@@ -61,20 +114,6 @@ def test_flips_happen_independently_and_half_of_the_time() -> None:
         counts[kind] += 1
     # 800 draws of 1/4 each: standard deviation 12.
     assert all(abs(count - 200) < 60 for count in counts.values())
-
-
-def test_borders_that_appear_are_ignored_and_black() -> None:
-    pipeline = build_pipeline(AugmentSettings(set="terrain", strength=2.0), SIZE)
-    image, mask = np.full((*SIZE, 1), 200, np.uint8), np.ones(SIZE, np.uint8)
-    appeared = 0
-    for seed in range(50):
-        new_image, new_mask = augment(pipeline, image, mask, (seed,))
-        appeared += int((new_mask == 255).sum())
-        # Only pixels beside the border may be mixed of inside and outside.
-        assert (new_image[..., 0][new_mask == 255] < 200).all()
-        inside = (new_image[..., 0] == 200).mean()
-        assert abs(inside - (new_mask == 1).mean()) < 0.15
-    assert appeared > 1000
 
 
 def test_indoor_is_the_published_table() -> None:
