@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from search.states import COUNTED
 from studies.cli_run import DEFAULT_WORKSPACE, StudyArgument, WorkspaceOption
 from studies.live import show_seconds, show_values
 from studies.results import all_status, study_status
@@ -53,7 +54,7 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = 
         best = one["best"]
         table.add_row(
             one["name"], _trials(one), f"{best['value']:.4f}" if best else "", str(best["trial"]) if best else "",
-            show_seconds(one["driver_s"]), ", ".join(f"{sum(n.values())} {r}" for r, n in one["confirmatory"].items()),
+            show_seconds(one["driver_s"]), _ended_runs(one["confirmatory"]),
         )  # fmt: skip
     Console().print(table)
 
@@ -103,6 +104,12 @@ def _is_open(found: dict[str, Any]) -> bool:
     counts, budget = found["counts"], found["budget"]
     ended = counts["COMPLETE"] + counts["PRUNED"] + counts["FAIL"]
     return bool(counts["RUNNING"]) and (budget["trials"] is None or ended < budget["trials"])
+
+
+def _ended_runs(confirmatory: dict[str, dict[str, int]]) -> str:
+    """Confirmatory runs that ended, by role."""
+    ended = {role: sum(states.get(state.name, 0) for state in COUNTED) for role, states in confirmatory.items()}
+    return ", ".join(f"{count} {role}" for role, count in ended.items())
 
 
 def _states(counts: dict[str, int]) -> str:
