@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from trainables.data.augment_sets import AUGMENT_SETS
+from trainables.data.augment_sets import AUGMENT_SETS, CUSTOM
 from trainables.data.augment_settings import AugmentSettings
 from trainables.data.dataset import SPLIT_PARAMETERS, SPLITTERS, class_names, prepare
 from trainables.data.errors import DataError
@@ -222,7 +222,7 @@ def test_class_names_come_from_settings_then_from_the_file(make_folder: Callable
 
 def test_tables_are_what_the_settings_accept() -> None:
     assert get_args(DataSettings.model_fields["format"].annotation) == tuple(FORMATS)
-    assert get_args(AugmentSettings.model_fields["set"].annotation) == tuple(AUGMENT_SETS)
+    assert get_args(AugmentSettings.model_fields["set"].annotation) == (*AUGMENT_SETS, CUSTOM)
     assert set(get_args(DataSettings.model_fields["split"].annotation)) == {"auto", *SPLITTERS}
     assert SPLITTERS.keys() == SPLIT_PARAMETERS.keys()
 
