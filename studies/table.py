@@ -1,66 +1,18 @@
 """The table of a study's rows: means and spreads over seeds, differences paired by seed, and what a gain costs."""
 
-import math
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
-from scipy.stats import t as student_t
-
 from search.records.study import TrialRecord, read_study
-from studies.confirm import Confirmatory, promotions
+from studies.confirm import promotions
 from studies.facts import metric_name
+from studies.row_runs import Run, Spread, runs_of
 from studies.rows import ROLE, confirm_name, stored_settings
 from studies.rows_settings import RowSettings, row_settings
 from studies.stored import StudyError, confirm_study, open_study
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
-from trainables.settings import TrialSettings
-
-LEVEL = 0.95
-# Our figures that stand beside a report's: the name that a report's has, and the metric at the best epoch.
-BESIDE = {"val_loss": "val/loss", "pixel_accuracy": "val/pixel_accuracy"}
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation (None for one value) of n values."""
-
-    mean: float
-    sd: float | None
-    n: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread | None":
-        """The spread of these values, None of none."""
-        if not values:
-            return None
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
-
-    def interval(self) -> tuple[float, float] | None:
-        """Student's 95 % interval of the mean; None for one value."""
-        if self.sd is None:
-            return None
-        half = float(student_t.ppf((1 + LEVEL) / 2, self.n - 1)) * self.sd / math.sqrt(self.n)
-        return self.mean - half, self.mean + half
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row with one seed: best epoch and its validation mIoU (None where it diverged or did not fit), and cost.
-
-    `figures` are the best epoch's other ones, by the names of BESIDE.
-    """
-
-    seed: int
-    miou: float | None
-    best_epoch: int | None
-    parameters: int | None
-    device_s: float
-    test_miou: float | None = None
-    reason: str | None = None
-    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +40,17 @@ class TableRow:
     def miou(self) -> Spread | None:
         """Validation mIoU of the best epochs."""
         return Spread.of(list(self.valued.values()))
+
+    @property
+    def final(self) -> Spread | None:
+        """Validation mIoU of the last epochs."""
+        return Spread.of([run.final for run in self.runs.values() if run.final is not None])
+
+    @property
+    def last_sd(self) -> float | None:
+        """Mean over seeds of the standard deviation of a run's last three epochs."""
+        spread = Spread.of([run.last_sd for run in self.runs.values() if run.last_sd is not None])
+        return spread.mean if spread else None
 
     @property
     def best_epoch(self) -> Spread | None:
@@ -200,7 +163,7 @@ def build_table(
     first = settings.trial.seed
     tested = promoted or {}
     found = {
-        name: _runs(name, row_settings(settings.trial, row), trials, tested) for name, row in settings.rows.items()
+        name: runs_of(name, row_settings(settings.trial, row), trials, tested) for name, row in settings.rows.items()
     }
     if not any(found.values()):
         raise StudyError(f"no row of study {settings.name!r} has ended yet; `contourney rows` goes on with them")
@@ -214,36 +177,6 @@ def build_table(
         rows.append(TableRow(name, row.set, row.published.given(), runs, not why, tuple(numbers)))
     missing = tuple((name, seed) for name in settings.rows for seed in wanted if seed not in found[name])
     return RowTable(settings.name, _metric(settings, settings.rows[base]), base, tuple(rows), tuple(notes), missing)
-
-
-def _runs(
-    name: str, trial: TrialSettings, trials: Sequence[TrialRecord], promoted: Mapping[int, float]
-) -> dict[int, Run]:
-    read: dict[int, TrialRecord] = {}
-    for one in trials:
-        seed = int(one.attrs["seed"])
-        if one.state not in ("COMPLETE", "PRUNED") or not Confirmatory(ROLE, name, trial, seed).is_of(one.attrs):
-            continue
-        # As `find_run` chooses: what did not fit may have been run again.
-        if one.state == "COMPLETE" or seed not in read or read[seed].state == "PRUNED":
-            read[seed] = one
-    return {seed: _run(read[seed], promoted.get(read[seed].number)) for seed in sorted(read)}
-
-
-def _run(trial: TrialRecord, test_miou: float | None) -> Run:
-    complete = trial.state == "COMPLETE"
-    best = next((row for row in trial.rows if complete and row.epoch == trial.best_epoch), None)
-    figures = {name: best.metrics.get(metric, math.nan) for name, metric in BESIDE.items()} if best else {}
-    return Run(
-        seed=int(trial.attrs["seed"]),
-        miou=trial.value if complete else None,
-        best_epoch=trial.best_epoch if complete else None,
-        parameters=trial.attrs.get("trainable_parameters"),
-        device_s=sum(row.device_s for row in trial.rows),
-        test_miou=test_miou,
-        reason=trial.reason,
-        figures={name: value for name, value in figures.items() if math.isfinite(value)},
-    )
 
 
 def _footnotes(

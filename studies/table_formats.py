@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from html import escape
 
+from studies.row_runs import BESIDE, Spread
 from studies.rows_settings import shown_sets
-from studies.table import BESIDE, RowTable, Spread, TableRow
+from studies.table import RowTable, TableRow
 
 _PUBLISHED = {
     "val_miou": "validation mIoU",
@@ -98,18 +99,20 @@ def comma_separated(table: RowTable) -> str:
     spreads: tuple[tuple[str, Callable[[TableRow], Spread | None]], ...] = (
         ("val_miou", lambda row: row.miou),
         ("difference", table.difference),
+        ("final_miou", lambda row: row.final),
         ("test_miou", lambda row: row.test_miou),
         *((name, partial(TableRow.figure, name=name)) for name in _beside(table)),
     )
     heads = [f"{name}_{part}" for name, _ in spreads for part in ("mean", "sd", "n")]
-    costs = ["device_s_mean", "device_s_ratio", "parameters_ratio"]
+    costs = ["last_epochs_sd", "device_s_mean", "device_s_ratio", "parameters_ratio"]
     figures = [f"published_{name}" for name in published]
     writer.writerow(
         ["row", "sets", "trainable_parameters", "best_epoch_mean", *heads, *costs, "worth", "notes", *figures]
     )
     for row in table.rows:
         parts = [part for _, spread in spreads for part in _parts(spread(row))]
-        cells = [row.name, shown_sets(row.sets), row.parameters, _parts(row.best_epoch)[0], *parts, row.device_s]
+        cells = [row.name, shown_sets(row.sets), row.parameters, _parts(row.best_epoch)[0], *parts]
+        cells += [row.last_sd, row.device_s]
         notes = "; ".join(table.footnotes[number - 1] for number in row.footnotes)
         cells += [table.cost_ratio(row), table.parameter_ratio(row), table.worth(row), notes]
         cells += [row.published.get(name) for name in published]
@@ -120,7 +123,7 @@ def comma_separated(table: RowTable) -> str:
 FORMATS: dict[str, Format] = {"md": markdown, "csv": comma_separated, "latex": latex, "html": html}
 
 _RIGHT = frozenset(
-    {"parameters", "best epoch", "validation mIoU", "difference to base", "test mIoU"}
+    {"parameters", "best epoch", "validation mIoU", "difference to base", "final epoch", "SD of last 3", "test mIoU"}
     | {_PUBLISHED[name] for name in BESIDE}
     | {"device-seconds", "× device", "× parameters"}
 )
@@ -135,6 +138,9 @@ def _columns(table: RowTable) -> dict[str, Callable[[TableRow], str]]:
         "validation mIoU": lambda row: _spread(row.miou),
         "difference to base": lambda row: _spread(table.difference(row), sign=True),
     }
+    if any(row.final for row in table.rows):
+        columns["final epoch"] = lambda row: _spread(row.final)
+        columns["SD of last 3"] = lambda row: "" if row.last_sd is None else f"{row.last_sd:.4f}"
     for name in _beside(table):
         columns[_PUBLISHED[name]] = partial(_figure, name)
     if any(row.test_miou for row in table.rows):
@@ -165,6 +171,10 @@ def _notes(table: RowTable) -> list[str]:
     notes = [f"{number}: {note}" for number, note in enumerate(table.footnotes, start=1)]
     if table.missing:
         notes.append("not run yet: " + ", ".join(f"{name} with seed {seed}" for name, seed in table.missing))
+    notes.append(
+        "The best of many epochs is optimistic: the final epoch, and the standard deviation of the last three epochs "
+        "(mean over seeds), stand beside it."
+    )
     notes.append(
         "Differences are paired by seed; one counts as shown where Student's 95 % interval of them leaves 0 out. Cost "
         "is device-seconds of all epochs, in terms of base's."

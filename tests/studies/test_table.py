@@ -10,10 +10,11 @@ import pytest
 
 from search.records.study import Row, TrialRecord
 from studies.confirm import Confirmatory
+from studies.row_runs import Spread
 from studies.rows_settings import row_settings
 from studies.study_file import parse_study
 from studies.study_settings import StudySettings
-from studies.table import RowTable, Spread, build_table
+from studies.table import RowTable, build_table
 from studies.table_formats import comma_separated, html, latex, markdown
 
 FILE = """\
@@ -60,7 +61,7 @@ def record(settings: StudySettings, name: str, seed: int, value: float | None, n
         params={},
         distributions={},
         value=value if value is not None else 0.01,
-        values={1: 0.1},
+        values={1: 0.1, 4: 0.3 + seed / 10, 2: 0.2, 3: 0.4} if value is not None else {1: 0.01},
         best_epoch=1 + seed,
         audit=False,
         violated=value is None,
@@ -116,6 +117,17 @@ def test_means_and_differences_paired_by_seed(settings: StudySettings) -> None:
     assert table.parameter_ratio(good) == 3.0
     assert table.best == "good|better"
     assert table.missing == ()
+
+
+def test_the_final_epoch_and_the_last_three_stand_beside_the_best(settings: StudySettings) -> None:
+    rows = {row.name: row for row in table_of(settings).rows}
+    # Values of the last epoch are 0.3, 0.4, 0.5 for seeds 0, 1, 2.
+    assert rows["base_1"].final == Spread(pytest.approx(0.4), pytest.approx(0.1), 3)
+    # Last three epochs 0.2, 0.4, 0.3; 0.2, 0.4, 0.4; 0.2, 0.4, 0.5: variances 0.02 / 2, 0.08 / 6, 0.14 / 6.
+    assert rows["base_1"].last_sd == pytest.approx((0.01**0.5 + (0.08 / 6) ** 0.5 + (0.14 / 6) ** 0.5) / 3)
+    # One seed diverged: it has no mIoU, and no last epochs either.
+    assert rows["worse"].final == Spread(pytest.approx(0.35), pytest.approx(0.005**0.5), 2)
+    assert f"0.4000 ± 0.1000 (3) | {rows['base_1'].last_sd:.4f} |" in markdown(table_of(settings))
 
 
 def test_whether_a_gain_is_worth_its_cost(settings: StudySettings) -> None:
