@@ -120,8 +120,13 @@ class RayStopper(Stopper):  # type: ignore[misc]  # Ray's classes are untyped
         return False
 
     def stop_all(self) -> bool:
-        """Whether the search ends here."""
-        self._session.stopping = self._session.stopping or self._session.ends()
+        """Whether the search ends here; then the records are closed at once, before Ray ends its workers.
+
+        Ray gives a worker in the middle of an epoch ten seconds and more, a grace period may have thirty.
+        """
+        if not self._session.stopping and self._session.ends():
+            self._session.stopping = True
+            self._session.bridge.interrupt()
         return self._session.stopping
 
 

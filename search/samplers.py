@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -71,20 +72,38 @@ def sampler_arguments(name: str) -> frozenset[str]:
     return frozenset(inspect.signature(SAMPLERS[name].factory).parameters) - _NOT_FOR_USERS
 
 
-def derive_seed(seed: int, asked: int) -> int:
-    """Seed of a sampler opened after `asked` trials; the same seed twice would propose the same points again."""
-    return int(np.random.SeedSequence([seed, asked]).generate_state(1)[0])
+def count_opening(study: optuna.Study) -> int:
+    """How often a driver opened the study before this one, which is counted with the study."""
+    opened = int(study.user_attrs.get("opened", 0))
+    study.set_user_attr("opened", opened + 1)
+    return opened
+
+
+def derive_seed(seed: int, asked: int, opened: int = 0) -> int:
+    """Seed of a sampler opened after `asked` trials for the `opened`th time; the same seed twice would repeat points.
+
+    The number of trials alone would not do: a trial that a crash left without its values draws them after the next
+    opening, and a crash right then leaves the number as it was.
+    """
+    return int(np.random.SeedSequence([seed, asked, opened] if opened else [seed, asked]).generate_state(1)[0])
 
 
 def build_sampler(
-    name: str, arguments: Mapping[str, Any], *, seed: int, asked: int, distributions: Mapping[str, BaseDistribution]
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    seed: int,
+    asked: int,
+    distributions: Mapping[str, BaseDistribution],
+    opened: int = 0,
 ) -> BaseSampler:
-    """The sampler `name` for a study that has asked `asked` trials.
+    """The sampler `name` for a study that has asked `asked` trials and was opened `opened` times before.
 
     Raises ValueError where the arguments do not fit the sampler.
     """
     row = SAMPLERS[name]
-    keywords = {**row.defaults, **arguments, "seed": seed % 2**32 if row.fixed_seed else derive_seed(seed, asked)}
+    own_seed = seed % 2**32 if row.fixed_seed else derive_seed(seed, asked, opened)
+    keywords = {**row.defaults, **arguments, "seed": own_seed}
     if name == "grid":
         keywords["search_space"] = grid_values(distributions)
     with warnings.catch_warnings():

@@ -15,7 +15,7 @@ from search.budget import Budget, check_raise, request_raise, take_requests
 from search.lease import LeaseTaken, open_lease
 from search.pruners import Horizon, build_pruner
 from search.records.mlflow_store import check_tracking
-from search.samplers import build_sampler, grid_size
+from search.samplers import build_sampler, count_opening, grid_size
 from search.space import Space
 from search.storage import open_storage
 from studies.driver import Run, Watcher, local_or_cluster, run_trials
@@ -135,6 +135,7 @@ def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, wat
         search.sampler.arguments,
         seed=search.seed,
         asked=len(study.get_trials(deepcopy=False)),
+        opened=count_opening(study),
         distributions=space.distributions,
     )
     study.pruner = build_pruner(search.pruner.name, search.pruner.arguments, horizon(settings, space))

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from search.bridge import Bridge
 from search.budget import Budget
 from search.pruners import Horizon, build_pruner
-from search.samplers import build_sampler
+from search.samplers import build_sampler, count_opening
 from search.space import Space
 from search.space_settings import ParameterSettings
 from search.states import Reason
@@ -85,7 +85,8 @@ def open_bridge(
     """A bridge over a study, as a driver opens it at launch and at every resume."""
     space = Space.declare(STEPPED if sampler == "grid" else DECLARED, KINDS)
     asked = len(study.get_trials(deepcopy=False))
-    study.sampler = build_sampler(sampler, {}, seed=seed, asked=asked, distributions=space.distributions)
+    opened = count_opening(study)
+    study.sampler = build_sampler(sampler, {}, seed=seed, asked=asked, opened=opened, distributions=space.distributions)
     study.pruner = build_pruner(pruner, pruner_arguments or {}, Horizon(EPOCHS))
     records = records or Records()
     return Bridge(

@@ -6,12 +6,18 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from search.bridge import take_over
 from search.pruners import PRUNERS, Horizon, build_pruner, pruner_arguments
 from search.samplers import SAMPLERS, build_sampler, sampler_arguments
 from search.storage import open_storage
 from tests.search.tabulated import EPOCHS, Records, open_bridge, run_side_by_side, value_at
 
 ARGUMENTS = {"threshold": {"lower": 0.3}, "patient": {"patience": 1}}
+
+
+def reload(journal: Path) -> optuna.Study:
+    """The study as the next driver finds it."""
+    return optuna.load_study(study_name="s", storage=open_storage(str(journal), write=True))
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
@@ -25,11 +31,26 @@ def test_a_sampler_spends_exactly_its_budget(name: str, study: optuna.Study) -> 
 def test_a_resumed_sampler_does_not_repeat_its_proposals(name: str, study: optuna.Study, journal: Path) -> None:
     trials = 9 if name == "grid" else 18
     for part in range(1, 4):
-        again = optuna.load_study(study_name="s", storage=open_storage(str(journal), write=True))
-        run_side_by_side(open_bridge(again, sampler=name, trials=part * trials // 3))
+        run_side_by_side(open_bridge(reload(journal), sampler=name, trials=part * trials // 3))
     seen = [tuple(sorted(trial.params.items())) for trial in study.trials]
     assert len(seen) == trials
     assert len(set(seen)) == trials
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_a_crash_before_the_first_values_repeats_no_proposal(name: str, study: optuna.Study, journal: Path) -> None:
+    # A driver dies right after Optuna made the trial, the next one right after it has drawn the trial's values.
+    study.ask()
+    take_over(study)
+    drawn = open_bridge(reload(journal), sampler=name).ask()
+    assert drawn is not None
+    take_over(reload(journal))
+    last = open_bridge(reload(journal), sampler=name)
+    again, new = last.ask(), last.ask()
+    assert again is not None
+    assert new is not None
+    assert again.values == drawn.values
+    assert new.values != drawn.values
 
 
 @pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"grid"}))
