@@ -23,15 +23,12 @@ from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.measure import Comparison, measure_pairs, ratios
 from benchmarks.reporting import EPOCHS, PeerReporting
-from search.bridge import Bridge
 from search.budget import Budget
-from search.pruners import build_pruner
-from search.samplers import SAMPLERS, build_sampler, derive_seed
+from search.samplers import SAMPLERS, derive_seed
 from search.storage import open_storage
 from studies.driver import local_or_cluster, run_trials
-from studies.launch import horizon
-from studies.recording import recording
 from studies.resources import Slots
+from studies.searching import searching
 from studies.space_checks import study_space
 from studies.stored import save_settings
 from studies.study_file import parse_study
@@ -61,7 +58,7 @@ FACTS = {"metric": "validation mIoU", "class_names": ["background", "object"], "
 class Quiet:
     """Watches without a word."""
 
-    def begin(self, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None: ...
+    def begin(self, total: int | None, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None: ...
 
     def say(self, text: str) -> None:
         raise RuntimeError(f"the manager complains: {text}")
@@ -82,30 +79,10 @@ def run_ours(root: Path, trials: int) -> float:
     study.set_user_attr("metric", FACTS["metric"])
     study.set_user_attr("facts", FACTS)
     save_settings(study, settings)
-    search, space, budget = settings.search, study_space(settings), Budget(trials, None)
-    study.sampler = build_sampler(
-        search.sampler.name,
-        search.sampler.arguments,
-        seed=search.seed,
-        asked=0,
-        distributions=space.distributions,
-    )
-    study.pruner = build_pruner(search.pruner.name, search.pruner.arguments, horizon(settings, space))
-    watcher = Quiet()
-    with recording(study, settings, workspace, watcher.say) as recorder:
-        bridge = Bridge(
-            study,
-            space,
-            settings.trial.model_dump(mode="json"),
-            epochs=EPOCHS,
-            budget=budget,
-            audit=search.audit,
-            seed=search.seed,
-            recorder=recorder,
-            listener=watcher,
-        )
+    budget = Budget(trials, None)
+    with searching(study, settings, workspace, budget, Quiet()) as bridge:
         slots = Slots({"cpu": 1}, WORKERS, 1)
-        run_trials(study, settings, space, workspace, bridge, budget, slots, lambda: None)
+        run_trials(study, settings, study_space(settings), workspace, bridge, budget, slots, lambda: None)
     spent_s = time.perf_counter() - started
     _check(study, trials)
     _check_mlflow(workspace.tracking, settings.name, trials + 1, "val/miou")

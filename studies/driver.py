@@ -6,17 +6,17 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 import ray
 from ray import tune
 
-from search.bridge import Bridge, Listener, Proposal
+from search.bridge import Bridge, Proposal
 from search.budget import Budget
 from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
 from search.space import Space
@@ -39,16 +39,6 @@ RAY_ENVIRONMENT = {
 HOPELESS_FAILURES = 5
 TEND_EVERY_S = 2.0
 KEEP_TIME_EVERY_S = 30.0
-
-
-class Watcher(Listener, Protocol):
-    """Who watches a run: the terminal."""
-
-    def begin(self, total: int | None, ended: Mapping[str, int], best: tuple[float, int, int] | None) -> None:
-        """The run begins towards this total, after these trials by state and this best (value, trial, epoch)."""
-
-    def say(self, text: str) -> None:
-        """Show a line of text."""
 
 
 @dataclass

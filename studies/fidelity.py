@@ -14,13 +14,13 @@ from scipy.stats import kendalltau
 from search.lease import open_lease
 from search.records.study import read_rows
 from studies.confirm import Confirmatory, find_run, run_confirmatory
-from studies.driver import Watcher
 from studies.launch import Outcome
 from studies.results import value_of
 from studies.rows_settings import put
 from studies.space_checks import study_space
 from studies.stored import StudyError, confirm_study
 from studies.study_settings import CONFIRM, StudySettings
+from studies.watcher import Watcher
 from studies.whole_paths import absolute
 from studies.workspace import Workspace
 

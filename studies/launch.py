@@ -1,6 +1,5 @@
 """Launching, resuming and extending a study."""
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,22 +9,20 @@ import ray
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
-from search.bridge import Bridge, take_over
+from search.bridge import Bridge
 from search.budget import Budget, check_raise, request_raise, take_requests
 from search.lease import LeaseTaken, open_lease
-from search.pruners import Horizon, build_pruner
 from search.records.mlflow_store import check_tracking
-from search.samplers import build_sampler, count_opening, grid_size
-from search.space import Space
+from search.samplers import grid_size
 from search.storage import open_storage
-from studies.driver import Run, Watcher, local_or_cluster, run_trials
+from studies.driver import Run, local_or_cluster, run_trials
 from studies.facts import absent_classes, accepted_leak, check_same_data, gather_facts
-from studies.recording import recording
 from studies.resources import plan
-from studies.results import best_trial, value_of
+from studies.searching import searching
 from studies.space_checks import study_space
 from studies.stored import StudyError, counts, is_used, load_settings, open_study, save_settings, trials_left
 from studies.study_settings import StudySettings
+from studies.watcher import Watcher
 from studies.whole_paths import absolute
 from studies.workspace import Workspace
 
@@ -126,40 +123,11 @@ def _take_requests(study: optuna.Study, settings: StudySettings, budget: Budget)
 
 
 def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, watcher: Watcher) -> Outcome:
-    search = settings.search
     space = study_space(settings)
-    budget = Budget(search.trials, search.hours)
+    budget = Budget(settings.search.trials, settings.search.hours)
     _take_requests(study, settings, budget)
-    study.sampler = build_sampler(
-        search.sampler.name,
-        search.sampler.arguments,
-        seed=search.seed,
-        asked=len(study.get_trials(deepcopy=False)),
-        opened=count_opening(study),
-        distributions=space.distributions,
-    )
-    study.pruner = build_pruner(search.pruner.name, search.pruner.arguments, horizon(settings, space))
-    for number in take_over(study):
-        watcher.say(f"trial {number} was left running by a driver that died; it goes on from its last epoch")
-    best = best_trial(study)
-    watcher.begin(
-        budget.trials,
-        counts(study),
-        None if best is None else (value_of(best), best.number, best.user_attrs["best_epoch"]),
-    )
     slots = plan(settings.resources, ray.cluster_resources())
-    with recording(study, settings, workspace, watcher.say) as recorder:
-        bridge = Bridge(
-            study,
-            space,
-            settings.trial.model_dump(mode="json"),
-            epochs=settings.trial.epochs,
-            budget=budget,
-            audit=search.audit,
-            seed=search.seed,
-            recorder=recorder,
-            listener=watcher,
-        )
+    with searching(study, settings, workspace, budget, watcher) as bridge:
 
         def tend() -> None:
             _take_requests(study, settings, budget)
@@ -191,11 +159,3 @@ def _within_grid(settings: StudySettings) -> StudySettings:
     size = grid_size(study_space(settings).distributions)
     trials = size if settings.search.trials is None else min(settings.search.trials, size)
     return settings.model_copy(update={"search": settings.search.model_copy(update={"trials": trials})})
-
-
-def horizon(settings: StudySettings, space: Space) -> Horizon:
-    """What the pruner must know: epochs, and the longest warm-up that the space allows."""
-    distribution = space.distributions.get("schedule.warmup_epochs")
-    searched = list(getattr(distribution, "choices", [])) or [getattr(distribution, "high", 0.0)]
-    longest = max([settings.trial.schedule.warmup_epochs, *searched])
-    return Horizon(settings.trial.epochs, math.ceil(longest))

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from studies.confirm import Confirmatory, run_confirmatory
-from studies.driver import Watcher
 from studies.launch import Outcome
 from studies.recipe_files import recipe_names
 from studies.rows_settings import row_settings
 from studies.stored import StudyError, confirm_study, is_used, load_settings, study_names
 from studies.study_file import Options, load_study, parse_study
 from studies.study_settings import CONFIRM, StudySettings
+from studies.watcher import Watcher
 from studies.whole_paths import absolute
 from studies.workspace import Workspace
 
