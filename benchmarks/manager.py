@@ -26,7 +26,8 @@ from benchmarks.reporting import EPOCHS, PeerReporting
 from search.budget import Budget
 from search.samplers import SAMPLERS, derive_seed
 from search.storage import open_storage
-from studies.driver import local_or_cluster, run_trials
+from studies.driver import run_trials
+from studies.ray_start import local_or_cluster
 from studies.resources import Slots
 from studies.searching import searching
 from studies.space_checks import study_space

@@ -19,9 +19,10 @@ from search.records.mlflow_store import Family, RunLabel, check_tracking, confir
 from search.space import Space
 from search.states import Reason
 from search.storage import open_storage
-from studies.driver import local_or_cluster, run_trials
+from studies.driver import run_trials
 from studies.facts import accepted_leak, check_same_data, gather_facts
 from studies.launch import Outcome
+from studies.ray_start import local_or_cluster
 from studies.recording import flatten, recording
 from studies.resources import plan
 from studies.stored import StudyError, confirm_study, counts, is_used, open_study

@@ -1,6 +1,5 @@
 """One run of a study's driver: Ray up, trials through the bridge, records closed, whatever ends it."""
 
-import logging
 import os
 import shutil
 import signal
@@ -13,28 +12,17 @@ from types import FrameType
 from typing import Any
 
 import optuna
-import ray
 from ray import tune
 
 from search.bridge import Bridge, Proposal
 from search.budget import Budget
 from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
 from search.space import Space
-from studies.resources import RayNotStarted, Slots
+from studies.resources import Slots
 from studies.study_settings import StudySettings
 from studies.worker import TrialWorker
-from studies.workspace import Workspace, without_driver_variables
+from studies.workspace import Workspace
 
-# Set before Ray starts: no telemetry, none of Ray's own logger files, no change of the working folder (relative
-# database paths), our own signal handling and output.
-RAY_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "NO_ALBUMENTATIONS_UPDATE": "1",
-}
 # A search whose first trials all fail has a fault that more trials will not mend.
 HOPELESS_FAILURES = 5
 TEND_EVERY_S = 2.0
@@ -154,37 +142,6 @@ def run_trials(
 def _ray_folder(trial: Any) -> str:
     """Name of Ray's own folder of a trial; by default it would hold the whole config."""
     return str(trial.trial_id)
-
-
-@contextmanager
-def local_or_cluster(address: str | None) -> Iterator[None]:
-    """A started Ray: the cluster at `address`, else one of this machine's own that ends with the run."""
-    os.environ.update(RAY_ENVIRONMENT)
-    # A worker's death is told by its trial; Tune would print its own traceback of it.
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    with without_driver_variables():
-        _start_ray(address)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _start_ray(address: str | None) -> None:
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level="error",
-            configure_logging=True,
-        )
-    except Exception as error:
-        where = f"the cluster at RAY_ADDRESS={address}" if address else "a local Ray"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RayNotStarted(
-            f"{where} did not start in time: {reason}; nothing was run. A busy machine is the usual cause: try again"
-        ) from error
 
 
 @contextmanager

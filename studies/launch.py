@@ -15,8 +15,9 @@ from search.lease import LeaseTaken, open_lease
 from search.records.mlflow_store import check_tracking
 from search.samplers import grid_size
 from search.storage import open_storage
-from studies.driver import Run, local_or_cluster, run_trials
+from studies.driver import Run, run_trials
 from studies.facts import absent_classes, accepted_leak, check_same_data, gather_facts
+from studies.ray_start import local_or_cluster
 from studies.resources import plan
 from studies.searching import searching
 from studies.space_checks import study_space
