@@ -116,9 +116,9 @@ class MlflowStore:
         """The run id of a trial, RUNNING, with its parameters; found by tag or created."""
         from mlflow.entities import Param
 
+        label = self._family.label(number)
         run_id = self._runs.get(number)
         if run_id is None:
-            label = self._family.label(number)
             tags = {
                 **label.tags,
                 "mlflow.parentRunId": self.parent_id,
@@ -126,12 +126,13 @@ class MlflowStore:
                 "contourney.state": TrialState.RUNNING.name,
             }
             run_id = self._runs[number] = self._create(label.name, tags)
-            parameters = [Param(path, str(value)) for path, value in {**label.parameters, **values}.items()]
-            for start in range(0, len(parameters), PARAMETERS_A_BATCH):
-                self._client.log_batch(run_id, params=parameters[start : start + PARAMETERS_A_BATCH])
         else:
             self._client.update_run(run_id, status=MLFLOW_STATUS[TrialState.RUNNING])
             self._client.set_tag(run_id, "contourney.state", TrialState.RUNNING.name)
+        # Of a run that is there too: a crash may have come before its parameters, and equal ones change nothing.
+        parameters = [Param(path, str(value)) for path, value in {**label.parameters, **values}.items()]
+        for start in range(0, len(parameters), PARAMETERS_A_BATCH):
+            self._client.log_batch(run_id, params=parameters[start : start + PARAMETERS_A_BATCH])
         return run_id
 
     def add_epoch(self, number: int, row: Mapping[str, Any]) -> None:

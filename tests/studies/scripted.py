@@ -1,6 +1,7 @@
 """A user's own trainable, named by `trial.entry`: it does what `model.width` says, with no training at all."""
 
 import json
+import math
 import os
 import signal
 from collections.abc import Mapping
@@ -55,3 +56,14 @@ class Scripted:
 
     def reset(self) -> None:
         pass
+
+
+class Graded(Scripted):
+    """Scripted with an mIoU that the learning rate decides; an epoch can be run again with the same result."""
+
+    def run_epoch(self, epoch: int) -> EpochResult:
+        result = super().run_epoch(epoch)
+        wrong = int(1000 * abs(math.log10(self._settings.optimizer.lr) + 3))
+        right = 1000 * epoch
+        counts = np.array([[right, wrong], [wrong, right]], dtype=np.int64)
+        return EpochResult(counts, result.metrics)
