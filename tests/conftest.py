@@ -1,9 +1,12 @@
 """Fixtures for all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.servers import Postgres, Served, running_mlflow, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,17 @@ def shared() -> Path:
             f"real data not found: set CONTOURNEY_SHARED to a folder with data/ and weights/ (looked in {root})"
         )
     return root
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A private PostgreSQL cluster, which every test leaves running; skipped aloud where it is not installed."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An MLflow server over a database of that cluster, which every test leaves running."""
+    with running_mlflow(tmp_path_factory.mktemp("mlflow"), postgres.database("mlflow")) as server:
+        yield server
