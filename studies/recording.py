@@ -72,15 +72,12 @@ def catch_up(
     for trial in study.get_trials(deepcopy=False):
         # Without a reason it waits for its first start.
         never_started = trial.state is TrialState.WAITING and trial.user_attrs.get("reason") is None
-        if (
-            trial.state is TrialState.RUNNING
-            or never_started
-            or store.states.get(trial.number)
-            == (
-                trial.state.name,
-                MLFLOW_STATUS[trial.state],
-            )
-        ):
+        # A trial that waits is written again whatever MLflow says of it: it may have gone on, and died, unseen there.
+        told = trial.state.is_finished() and store.states.get(trial.number) == (
+            trial.state.name,
+            MLFLOW_STATUS[trial.state],
+        )
+        if trial.state is TrialState.RUNNING or never_started or told:
             continue
         store.open_trial(trial.number, trial.params)
         for row in TrialFolder(workspace.trial_folder(study.study_name, trial.number)).rows():
