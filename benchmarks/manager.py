@@ -81,7 +81,7 @@ def run_ours(root: Path, trials: int) -> float:
     study.set_user_attr("facts", FACTS)
     save_settings(study, settings)
     budget = Budget(trials, None)
-    with searching(study, settings, workspace, budget, Quiet()) as bridge:
+    with searching(study, settings, workspace, budget, Quiet(), ahead=True) as bridge:
         slots = Slots({"cpu": 1}, WORKERS, 1)
         run_trials(study, settings, study_space(settings), workspace, bridge, budget, slots, lambda: None)
     spent_s = time.perf_counter() - started

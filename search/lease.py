@@ -5,16 +5,21 @@ import hashlib
 import json
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from search.storage import StorageError, is_url
+from search.storage import StorageError, StorageLost, connect_arguments, is_url, masked, shown, storage_file
 
 
 class LeaseTaken(StorageError):
     """Another process holds the study."""
+
+
+class LeaseLost(StorageLost):
+    """Another process has taken the study while this one had no connection to the database."""
 
 
 class FileLease:
@@ -56,63 +61,104 @@ class FileLease:
 
 
 class PostgresLease:
-    """A lease by a session advisory lock on a connection of its own; the server frees it with the session."""
+    """A lease by a session advisory lock on a connection of its own; the server frees it with the session.
+
+    The session is named after its holder. Safe for several threads.
+    """
 
     def __init__(self, url: str, study: str) -> None:
         self._study = study
         self._url = url
         self._key = int.from_bytes(hashlib.sha256(f"contourney:{study}".encode()).digest()[:8], "big", signed=True)
         self._connection: Any = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        """Take the lease; raises LeaseTaken."""
-        from sqlalchemy import create_engine, text
+        """Take the lease; raises LeaseTaken with the holder's host, process and start, StorageError with no server."""
+        from sqlalchemy.exc import SQLAlchemyError
 
-        engine = create_engine(self._url, pool_size=1, isolation_level="AUTOCOMMIT")
-        self._connection = engine.connect()
-        if not self._connection.execute(text("select pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
-            holder = self._connection.execute(
-                text(
-                    "select a.client_addr::text, a.backend_start from pg_locks l join pg_stat_activity a using (pid) "
-                    "where l.locktype = 'advisory' and ((l.classid::bigint << 32) | l.objid::bigint) = :key"
-                ),
-                {"key": self._key},
-            ).first()
+        try:
+            holder = self._take()
+        except (SQLAlchemyError, ImportError) as error:
             self._close()
-            since = f" (client {holder[0] or 'local'}, since {holder[1]:%Y-%m-%d %H:%M:%S %Z})" if holder else ""
-            raise LeaseTaken(f"study {self._study!r} is being run by another process{since}; stop that one first")
+            reason = masked(str(getattr(error, "orig", None) or error).strip().splitlines()[0], self._url)
+            raise StorageError(f"cannot open OPTUNA_STORAGE {shown(self._url)}: {reason}") from error
+        if holder is not None:
+            self._close()
+            raise LeaseTaken(_taken(self._study, holder))
         return self
 
     def check(self) -> None:
-        """Raise LeaseTaken if the session that held the lock is gone."""
+        """Take the lease again where it went with its connection; raises LeaseLost where another process has it.
+
+        While the server is away the driver's error is raised.
+        """
         from sqlalchemy import text
         from sqlalchemy.exc import DBAPIError
 
-        try:
-            self._connection.execute(text("select 1"))
-        except DBAPIError as error:
-            raise LeaseTaken(f"the lease of study {self._study!r} was lost with the database connection") from error
+        with self._lock:
+            if self._connection is not None:
+                try:
+                    self._connection.execute(text("select 1"))
+                    return
+                except DBAPIError:
+                    self._close()
+            holder = self._take()
+            if holder is not None:
+                self._close()
+                raise LeaseLost(f"{_taken(self._study, holder).split(';')[0]}, since this driver lost the database")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
 
+    def _take(self) -> str | None:
+        """Connect and take the lock; returns None, or a note of who has it."""
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.pool import NullPool
+
+        engine = create_engine(
+            self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=connect_arguments(self._url)
+        )
+        self._connection = engine.connect()
+        run = self._connection.execute
+        # PostgreSQL keeps 63 bytes of a name.
+        run(text("select set_config('application_name', :name, false)"), {"name": f"{os.getpid()}@{_host()}"[:63]})
+        # A holder's machine that vanishes gives the lock back within a minute, not after the system's two hours.
+        for key, value in (("idle", "30"), ("interval", "10"), ("count", "3")):
+            run(text(f"select set_config('tcp_keepalives_{key}', '{value}', false)"))
+        if run(text("select pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
+            return None
+        holder = run(
+            text(
+                "select a.application_name, extract(epoch from a.backend_start) from pg_locks l "
+                "join pg_stat_activity a using (pid) where l.locktype = 'advisory' and l.granted and l.objsubid = 1 "
+                "and l.database = (select oid from pg_database where datname = current_database()) "
+                "and ((l.classid::bigint << 32) | l.objid::bigint) = :key"
+            ),
+            {"key": self._key},
+        ).first()
+        if holder is None:
+            return ""
+        pid, _, host = holder[0].partition("@")
+        return json.dumps({"host": host, "pid": pid, "since_s": float(holder[1])})
+
     def _close(self) -> None:
         connection, self._connection = self._connection, None
-        connection.close()
-        connection.engine.dispose()
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
 
 
 def open_lease(storage: str, study: str) -> FileLease | PostgresLease:
     """The lease of `study` in `storage`, not yet taken: use it in a `with` statement."""
     if storage.startswith("postgresql"):
         return PostgresLease(storage, study)
-    if storage.startswith("sqlite:///"):
-        return FileLease(Path(storage.removeprefix("sqlite:///")), study)
-    if is_url(storage):
+    path = storage_file(storage) if not is_url(storage) or storage.startswith("sqlite") else None
+    if path is None:
         raise StorageError(f"OPTUNA_STORAGE: expected a journal path, sqlite:/// or postgresql://, got {storage[:12]}…")
-    return FileLease(Path(storage), study)
+    return FileLease(path, study)
 
 
 def _digest(study: str) -> str:
@@ -120,7 +166,11 @@ def _digest(study: str) -> str:
 
 
 def _holder() -> str:
-    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since_s": time.time()})
+    return json.dumps({"host": _host(), "pid": os.getpid(), "since_s": time.time()})
+
+
+def _host() -> str:
+    return socket.gethostname()
 
 
 def _taken(study: str, note: str) -> str:

@@ -69,8 +69,12 @@ class RaySearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
         return _again, (RaySearcher, self._session.name)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The config of the next trial, or FINISHED when the budget is in hand."""
-        proposal = None if self._session.stopping else self._session.bridge.ask()
+        """The config of the next trial, None while it is drawn, or FINISHED when the budget is in hand."""
+        bridge = self._session.bridge
+        # With no trial running there is nothing else to listen to, and Ray would sleep for a second.
+        if bridge.drawing and bridge.open_trials and not self._session.stopping:
+            return None
+        proposal = None if self._session.stopping else bridge.ask()
         if proposal is None:
             return str(Searcher.FINISHED)
         self._session.numbers[trial_id] = proposal.number

@@ -2,16 +2,27 @@
 
 import fcntl
 import os
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import IO
-from urllib.parse import urlsplit
+from typing import IO, Any
+from urllib.parse import quote, unquote
 
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+
+# User and password of a URL, up to the last @: an unescaped one belongs to the password.
+_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):(\S*)@")
+_PASSWORD_OPTION = re.compile(r"(?<=[?&])((?:ssl)?password)=([^&\s]*)", re.IGNORECASE)
 
 
 class StorageError(ValueError):
     """The storage cannot be used as asked."""
+
+
+class StorageLost(RuntimeError):
+    """The storage cannot be written any more: it is gone, or somebody else writes."""
 
 
 class FlockJournalLock:
@@ -47,11 +58,11 @@ def is_url(storage: str) -> bool:
 def open_storage(storage: str, *, write: bool = False) -> BaseStorage:
     """Open the storage at a URL or journal path.
 
-    With `write` a missing journal is created and a last line torn by a crash is cut off; without it a missing
-    journal is an error. Raises StorageError.
+    With `write` a missing file is created, and a journal's last line torn by a crash is cut off; without it a missing
+    file is an error. Raises StorageError.
     """
     if is_url(storage):
-        return _open_database(storage)
+        return _open_database(storage, write)
     path = Path(storage)
     if write:
         _make_writable(path)
@@ -60,6 +71,18 @@ def open_storage(storage: str, *, write: bool = False) -> BaseStorage:
         raise StorageError(f"no studies here: expected Optuna's journal at {path}; launch a study or name --workspace")
     # Optuna keeps its base class of locks private; it asks no more of one than the two methods.
     return JournalStorage(JournalFileBackend(str(path), lock_obj=FlockJournalLock(path)))  # type: ignore[arg-type]
+
+
+def storage_file(storage: str) -> Path | None:
+    """The file that a journal or an SQLite database is; None for a server's database."""
+    if not is_url(storage):
+        return Path(storage)
+    if not storage.startswith("sqlite"):
+        return None
+    path = storage.partition("://")[2].partition("?")[0].removeprefix("/")
+    if path in ("", ":memory:"):
+        raise StorageError(f"OPTUNA_STORAGE: expected sqlite:///PATH of a file, got {storage!r}")
+    return Path(path)
 
 
 def cut_torn_line(path: Path) -> int:
@@ -86,11 +109,33 @@ def cut_torn_line(path: Path) -> int:
 
 
 def shown(storage: str) -> str:
-    """The storage as it may be shown: a URL without its password."""
-    parts = urlsplit(storage)
-    if not is_url(storage) or parts.password is None:
-        return storage
-    return storage.replace(f":{parts.password}@", ":***@", 1)
+    """The storage or tracking URI as it may be shown: a URL without its password."""
+    return _PASSWORD_OPTION.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", storage)) if is_url(storage) else storage
+
+
+def masked(text: str, *urls: str) -> str:
+    """A text, as an error's, without the passwords of these URLs, however they are quoted in it."""
+    for url in urls:
+        for pattern in (_PASSWORD, _PASSWORD_OPTION) if is_url(url) else ():
+            for found in pattern.finditer(url):
+                plain = unquote(found[2])
+                for spelling in {found[2], plain, quote(plain, safe="")} - {""}:
+                    text = text.replace(spelling, "***")
+    return text
+
+
+def connect_arguments(url: str) -> dict[str, Any]:
+    """Arguments of a connection: a server that vanished without a word is noticed within a minute."""
+    if url.startswith(("postgresql://", "postgresql+psycopg")):
+        return {
+            "connect_timeout": 10,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
+        }
+    # SQLite's writers wait for each other.
+    return {"timeout": 30} if url.startswith("sqlite") else {}
 
 
 def _make_writable(path: Path) -> None:
@@ -103,12 +148,29 @@ def _make_writable(path: Path) -> None:
         ) from error
 
 
-def _open_database(url: str) -> BaseStorage:
+def _open_database(url: str, write: bool) -> BaseStorage:
     # SQLAlchemy comes with Optuna; its errors are those of the driver and the server.
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
 
+    from search.retrying import CreatingOnce, RetryingStorage
+
+    path = storage_file(url)
+    if path is not None and write:
+        _make_writable(path)
+        with closing(sqlite3.connect(path)) as database:
+            # Readers, as a dashboard, do not stop the writer; the file remembers it.
+            database.execute("pragma journal_mode=wal")
+    elif path is not None and not path.is_file():
+        raise StorageError(f"no studies here: expected an SQLite database at {path}; launch a study")
     try:
-        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-    except (SQLAlchemyError, ArgumentError, ImportError) as error:
-        reason = str(error).splitlines()[0].replace(url, shown(url))
+        # Optuna fills a template in the URL, which has no other use for braces.
+        backend = CreatingOnce(
+            url.replace("{", "%7B").replace("}", "%7D"),
+            {"pool_pre_ping": True, "connect_args": connect_arguments(url)},
+        )
+    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = masked(str(getattr(cause, "orig", None) or cause).strip().splitlines()[0], url)
         raise StorageError(f"cannot open OPTUNA_STORAGE {shown(url)}: {reason}") from error
+    return RetryingStorage(backend)

@@ -12,7 +12,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from search.bridge import Bridge, Proposal, take_over
+from search.bridge import Bridge, Proposal, Rules, take_over
 from search.budget import Budget
 from search.lease import open_lease
 from search.records.mlflow_store import Family, RunLabel, check_tracking, confirm_family
@@ -209,10 +209,8 @@ def _run(
             study,
             space,
             {},
-            epochs=max(attributes["settings"]["epochs"] for attributes in own.values()),
+            rules=Rules(max(attributes["settings"]["epochs"] for attributes in own.values())),
             budget=budget,
-            audit=0.0,
-            seed=0,
             recorder=recorder,
             listener=named,
             queue=queue,

@@ -128,7 +128,7 @@ def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, wat
     budget = Budget(settings.search.trials, settings.search.hours)
     _take_requests(study, settings, budget)
     slots = plan(settings.resources, ray.cluster_resources())
-    with searching(study, settings, workspace, budget, watcher) as bridge:
+    with searching(study, settings, workspace, budget, watcher, ahead=slots.workers > 1) as bridge:
 
         def tend() -> None:
             _take_requests(study, settings, budget)

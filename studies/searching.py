@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import optuna
 
-from search.bridge import Bridge, take_over
+from search.bridge import Bridge, Rules, take_over
 from search.budget import Budget
 from search.pruners import Horizon, build_pruner
 from search.samplers import build_sampler, count_opening
@@ -22,11 +22,17 @@ from studies.workspace import Workspace
 
 @contextmanager
 def searching(
-    study: optuna.Study, settings: StudySettings, workspace: Workspace, budget: Budget, watcher: Watcher
+    study: optuna.Study,
+    settings: StudySettings,
+    workspace: Workspace,
+    budget: Budget,
+    watcher: Watcher,
+    *,
+    ahead: bool = False,
 ) -> Iterator[Bridge]:
     """The bridge of a study whose lease is held; MLflow is brought up to date first and completed at the end.
 
-    Trials that a dead driver left RUNNING wait to go on.
+    Trials that a dead driver left RUNNING wait to go on. `ahead` as in the bridge's Rules.
     """
     search, space = settings.search, study_space(settings)
     study.sampler = build_sampler(
@@ -51,10 +57,8 @@ def searching(
             study,
             space,
             settings.trial.model_dump(mode="json"),
-            epochs=settings.trial.epochs,
+            rules=Rules(settings.trial.epochs, search.audit, search.seed, ahead),
             budget=budget,
-            audit=search.audit,
-            seed=search.seed,
             recorder=recorder,
             listener=watcher,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from search.bridge import Bridge
+from search.bridge import Bridge, Rules
 from search.budget import Budget
 from search.pruners import Horizon, build_pruner
 from search.samplers import build_sampler, count_opening
@@ -81,6 +81,7 @@ def open_bridge(
     seed: int = 0,
     records: Records | None = None,
     queue: Iterable[int] | None = None,
+    ahead: bool = False,
 ) -> Bridge:
     """A bridge over a study, as a driver opens it at launch and at every resume."""
     space = Space.declare(STEPPED if sampler == "grid" else DECLARED, KINDS)
@@ -93,10 +94,8 @@ def open_bridge(
         study,
         space,
         FIXED,
-        epochs=EPOCHS,
+        rules=Rules(EPOCHS, audit, seed, ahead),
         budget=Budget(trials, None),
-        audit=audit,
-        seed=seed,
         recorder=records,
         listener=records,
         queue=queue,

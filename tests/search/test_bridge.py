@@ -212,3 +212,35 @@ def test_an_interrupted_trial_of_a_queue_goes_on_in_the_next(study: optuna.Study
     resumed.report(1, row(3, 0.3, "finished"))
     assert list(again.trials[1].intermediate_values) == [1, 2, 3]
     assert again.trials[0].state is TrialState.WAITING
+
+
+@pytest.fixture
+def always_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every draw counts as slow."""
+    monkeypatch.setattr("search.bridge.AHEAD_FROM_S", 0.0)
+
+
+@pytest.mark.usefixtures("always_ahead")
+def test_drawing_ahead_spends_exactly_the_budget(study: optuna.Study) -> None:
+    records = Records()
+    bridge = open_bridge(study, trials=12, sampler="tpe", pruner="median", records=records, ahead=True)
+    run_side_by_side(bridge)
+    assert [trial.state.is_finished() for trial in study.trials] == [True] * 12
+    assert [event[1] for event in records.events if event[0] == "opened"] == list(range(12))
+    assert len({tuple(trial.params.items()) for trial in study.trials}) == 12
+
+
+@pytest.mark.usefixtures("always_ahead")
+def test_a_trial_drawn_ahead_is_interrupted_with_the_others_and_goes_on(study: optuna.Study, journal: Path) -> None:
+    records = Records()
+    bridge = open_bridge(study, trials=12, records=records, ahead=True)
+    run_side_by_side(bridge, workers=2, stop_after=5)
+    bridge.interrupt()
+    # Two ran, the third was drawn; the records know all of them.
+    assert [trial.state for trial in study.trials] == [TrialState.WAITING] * 3
+    assert [event[1] for event in records.events if event[0] == "closed"] == [0, 1, 2]
+    drawn = [trial.params for trial in study.trials]
+    again = optuna.load_study(study_name="s", storage=open_storage(str(journal), write=True))
+    run_side_by_side(open_bridge(again, trials=12, ahead=True), workers=2)
+    assert [trial.params for trial in again.trials][:3] == drawn
+    assert [trial.state for trial in again.trials] == [TrialState.COMPLETE] * 12
