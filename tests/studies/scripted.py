@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,3 +68,13 @@ class Graded(Scripted):
         right = 1000 * epoch
         counts = np.array([[right, wrong], [wrong, right]], dtype=np.int64)
         return EpochResult(counts, result.metrics)
+
+
+class Held(Graded):
+    """Graded, held in its second epoch until there is a file `go` in the workspace."""
+
+    def run_epoch(self, epoch: int) -> EpochResult:
+        go = self._folder.parents[3] / "go"
+        while epoch == 2 and not go.exists():
+            time.sleep(0.05)
+        return super().run_epoch(epoch)
