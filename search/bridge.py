@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -123,7 +123,7 @@ class Bridge:
         # None of a queue's trials has ended yet.
         states = [trial.state for trial in study.get_trials(deepcopy=False)] if queue is None else []
         self._counted = sum(state in COUNTED for state in states)
-        self._failed = states.count(TrialState.FAIL)
+        self._ends: Counter[Reason] = Counter()
 
     @property
     def open_trials(self) -> int:
@@ -136,9 +136,9 @@ class Bridge:
         return self._counted
 
     @property
-    def failed(self) -> int:
-        """Number of trials that ended as FAIL."""
-        return self._failed
+    def ends(self) -> Mapping[Reason, int]:
+        """Number of trials by reason that ended since this bridge was opened."""
+        return self._ends
 
     @property
     def drawing(self) -> bool:
@@ -279,7 +279,7 @@ class Bridge:
         self._study.tell(entry.trial, value, state=state)
         del self._open[number]
         self._counted += 1
-        self._failed += state is TrialState.FAIL
+        self._ends[reason] += 1
         self._recorder.closed(number, state, reason)
         self._listener.on_trial(number, reason, entry.trial.params)
         return Decision(reason)

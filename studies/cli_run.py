@@ -126,9 +126,10 @@ def _say_outcome(console: Console, name: str, place: Workspace, outcome: "Outcom
     if outcome.counts["FAIL"] and not outcome.hopeless:
         console.print(f"some failed; the tracebacks: contourney status {words} --json", markup=False, highlight=False)
     if outcome.hopeless:
-        console.print("every trial failed so far; the last error was:", style="red")
-        console.print((outcome.error or "").strip().splitlines()[-1], markup=False, highlight=False)
-        console.print(f"the whole traceback: contourney status {words} --json", markup=False, highlight=False)
+        console.print("given up: no trial of this run gave a result; the last words of it:", style="red")
+        console.print((outcome.error or "no reason").strip().splitlines()[-1], markup=False, highlight=False)
+        console.print(f"each trial's end: contourney status {words} --json", markup=False, highlight=False)
+        console.print(f"once it is mended: contourney resume {words}", markup=False, highlight=False)
     elif outcome.interrupted:
         console.print(f"interrupted; go on with: contourney resume {words}", markup=False, highlight=False)
     elif outcome.deadline:

@@ -21,7 +21,7 @@ from search.states import Reason
 from search.storage import open_storage
 from studies.driver import run_trials
 from studies.facts import accepted_leak, check_same_data, gather_facts
-from studies.launch import Outcome
+from studies.launch import Outcome, outcome_of
 from studies.ray_start import local_or_cluster
 from studies.recording import flatten, recording
 from studies.resources import plan
@@ -220,14 +220,7 @@ def _run(
             return dict(own[proposal.number]["settings"])
 
         run = run_trials(study, settings, space, workspace, bridge, budget, slots, lambda: None, settings_of)
-    failed = [trial for trial in study.get_trials(deepcopy=False) if trial.state is TrialState.FAIL]
-    return Outcome(
-        counts=_counts(study, queue),
-        interrupted=run.interrupted,
-        deadline=False,
-        hopeless=run.hopeless or bridge.counted == bridge.failed > 0,
-        error=failed[-1].user_attrs.get("error") if failed else None,
-    )
+    return outcome_of(study, run, bridge, _counts(study, queue))
 
 
 def _counts(study: optuna.Study, queue: Sequence[int]) -> dict[str, int]:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,13 +18,16 @@ from search.bridge import Bridge, Proposal
 from search.budget import Budget
 from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
 from search.space import Space
+from search.states import VIOLATIONS, Reason
 from studies.resources import Slots
 from studies.study_settings import StudySettings
 from studies.worker import TrialWorker
 from studies.workspace import Workspace
 
-# A search whose first trials all fail has a fault that more trials will not mend.
+# A run whose first trials all fail has a fault that more trials will not mend; where all of them diverge or do not fit
+# into memory, the space may still hold better ones.
 HOPELESS_FAILURES = 5
+HOPELESS_ENDS = 10
 TEND_EVERY_S = 2.0
 KEEP_TIME_EVERY_S = 30.0
 
@@ -110,7 +113,7 @@ def run_trials(
             clock.keep()
             tended = time.monotonic()
         run.deadline = budget.hours is not None and clock.spent_s >= budget.hours * 3600
-        run.hopeless = bridge.counted == bridge.failed >= HOPELESS_FAILURES
+        run.hopeless = is_hopeless(bridge.ends)
         return run.cut_short
 
     with RaySession(name, bridge, configure, ends) as session:
@@ -142,6 +145,13 @@ def run_trials(
 def _ray_folder(trial: Any) -> str:
     """Name of Ray's own folder of a trial; by default it would hold the whole config."""
     return str(trial.trial_id)
+
+
+def is_hopeless(ends: Mapping[Reason, int]) -> bool:
+    """Whether all trials of a run failed (5 of them), or failed, diverged or did not fit (10)."""
+    ended, failed = sum(ends.values()), ends.get(Reason.ERROR, 0)
+    fruitless = failed + sum(ends.get(reason, 0) for reason in VIOLATIONS)
+    return ended == failed >= HOPELESS_FAILURES or ended == fruitless >= HOPELESS_ENDS
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from search.budget import Budget, check_raise, request_raise, take_requests
 from search.lease import LeaseTaken, open_lease
 from search.records.mlflow_store import check_tracking
 from search.samplers import grid_size
+from search.states import VIOLATIONS, Reason
 from search.storage import open_storage
 from studies.driver import Run, run_trials
 from studies.facts import absent_classes, accepted_leak, check_same_data, gather_facts
@@ -139,17 +140,20 @@ def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, wat
             # A budget raised when the last trials were already under way needs another round.
             if run.cut_short or budget.trials is None or bridge.counted >= budget.trials:
                 break
-    return _outcome(study, run, bridge)
+    return outcome_of(study, run, bridge, counts(study))
 
 
-def _outcome(study: optuna.Study, run: Run, bridge: Bridge) -> Outcome:
+def outcome_of(study: optuna.Study, run: Run, bridge: Bridge, ended: Mapping[str, int]) -> Outcome:
+    """How a run ended; `ended` are the trials by state that it tells of."""
     failed = [trial for trial in study.get_trials(deepcopy=False) if trial.state is TrialState.FAIL]
+    ends = bridge.ends
+    why = ", ".join(f"{ends[reason]} {reason.replace('_', ' ')}" for reason in sorted(VIOLATIONS) if reason in ends)
     return Outcome(
-        counts=counts(study),
+        counts=ended,
         interrupted=run.interrupted,
         deadline=run.deadline,
-        hopeless=run.hopeless or bridge.counted == bridge.failed > 0,
-        error=failed[-1].user_attrs.get("error") if failed else None,
+        hopeless=run.hopeless or sum(ends.values()) == ends.get(Reason.ERROR, 0) > 0,
+        error=failed[-1].user_attrs.get("error") if failed else why or None,
     )
 
 

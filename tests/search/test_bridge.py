@@ -102,7 +102,7 @@ def test_a_failure_keeps_its_message_and_counts(study: optuna.Study) -> None:
     assert study.trials[0].state is TrialState.FAIL
     assert study.trials[0].user_attrs["error"] == "Traceback: KeyError"
     assert bridge.ask() is None
-    assert (bridge.counted, bridge.failed) == (1, 1)
+    assert (bridge.counted, bridge.ends) == (1, {Reason.ERROR: 1})
 
 
 def test_an_interrupted_trial_goes_on_under_its_number_with_one_unbroken_curve(
@@ -190,10 +190,10 @@ def test_a_queue_counts_its_own_ends_alone(study: optuna.Study) -> None:
     before.fail(0, "of an earlier run")
     study.enqueue_trial({})
     bridge = open_bridge(study, trials=None, queue=[1])
-    assert (bridge.counted, bridge.failed) == (0, 0)
+    assert (bridge.counted, bridge.ends) == (0, {})
     bridge.ask()
     bridge.report(1, row(1, 0.5, "finished"))
-    assert (bridge.counted, bridge.failed) == (1, 0)
+    assert (bridge.counted, sum(bridge.ends.values())) == (1, 1)
 
 
 def test_an_interrupted_trial_of_a_queue_goes_on_in_the_next(study: optuna.Study, journal: Path) -> None:
