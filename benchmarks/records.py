@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
@@ -45,23 +45,33 @@ class Records:
         return max(complete, key=lambda trial: (trial.value, -trial.number))
 
 
-def read_trials(workspace: Path, name: str) -> tuple[FrozenTrial, ...]:
-    """The study's trials in Optuna's storage; none where there is no such study yet."""
+def open_records(workspace: Path, storage: str | None = None) -> BaseStorage | None:
+    """Optuna's storage at a database URL, by default the workspace's journal; None where there is no journal yet."""
+    if storage is not None:
+        return RDBStorage(storage)
     journal = workspace / "optuna.journal"
-    if not journal.is_file():
+    return JournalStorage(JournalFileBackend(str(journal))) if journal.is_file() else None
+
+
+def read_trials(workspace: Path, name: str, storage: str | None = None) -> tuple[FrozenTrial, ...]:
+    """The study's trials in Optuna's storage; none where there is no such study yet."""
+    opened = open_records(workspace, storage)
+    if opened is None or name not in [study.study_name for study in opened.get_all_studies()]:
         return ()
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    names = [study.study_name for study in storage.get_all_studies()]
-    return tuple(optuna.load_study(study_name=name, storage=storage).trials) if name in names else ()
+    return tuple(optuna.load_study(study_name=name, storage=opened).trials)
 
 
-def read_records(workspace: Path, name: str) -> Records:
-    """All records of a study whose driver has ended; raises ProofError where MLflow lacks its experiment."""
-    trials = read_trials(workspace, name)
-    study = optuna.load_study(
-        study_name=name, storage=JournalStorage(JournalFileBackend(str(workspace / "optuna.journal")))
-    )
-    client = MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+def read_records(workspace: Path, name: str, storage: str | None = None, tracking: str | None = None) -> Records:
+    """All records of a study whose driver has ended; raises ProofError where MLflow lacks its experiment.
+
+    Storage and MLflow are the workspace's own where no URL is given.
+    """
+    opened = open_records(workspace, storage)
+    if opened is None:
+        raise ProofError(f"expected Optuna's journal in {workspace}, got none")
+    study = optuna.load_study(study_name=name, storage=opened)
+    trials = tuple(study.trials)
+    client = MlflowClient(tracking or f"sqlite:///{workspace / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         raise ProofError(f"expected an MLflow experiment called {name!r}, got none")
