@@ -1,0 +1,61 @@
+"""Where the trials of a study are kept: the URI that the study was launched with, or the workspace."""
+
+import optuna
+
+from studies.stored import StudyError
+from studies.trial_place import TrialPlace, check_place, check_uri, found_files_by_folder, join_uri, open_uri
+from studies.workspace import Workspace
+
+# An attribute of the study, so that any machine can go on with it.
+STORAGE = "storage"
+# What records and reports read; weights stay where they are until they are asked for.
+SMALL = ("epochs.jsonl", "applied.json", "pictures.npz")
+
+
+def trial_place(study: optuna.Study, number: int, workspace: Workspace) -> TrialPlace:
+    """The files of a trial: in its folder of the workspace, with the study's URI as their place if it has one."""
+    return TrialPlace(workspace.trial_folder(study.study_name, number), remote_folder(study, number, workspace))
+
+
+def remote_folder(study: optuna.Study, number: int, workspace: Workspace) -> str | None:
+    """The URI of a trial's files, None where they lie in the workspace."""
+    base = _remote_trials(study, workspace)
+    return None if base is None else join_uri(base, workspace.trial_folder(study.study_name, number).name)
+
+
+def checked_storage(uri: str | None) -> str | None:
+    """A setting `resources.storage` as it is kept; raises PlaceError where it cannot be written."""
+    if uri is None:
+        return None
+    uri = check_uri(uri)
+    check_place(uri)
+    return uri
+
+
+def keep_storage(study: optuna.Study, uri: str | None) -> None:
+    """Keep the URI with a new study; raises StudyError where the study's trials lie elsewhere already."""
+    if not study.get_trials(deepcopy=False):
+        study.set_user_attr(STORAGE, uri)
+    elif uri is not None and uri != study.user_attrs.get(STORAGE):
+        raise StudyError(
+            f"resources.storage: trials of study {study.study_name!r} lie at "
+            f"{study.user_attrs.get(STORAGE) or 'the workspace'}, and it goes on there; leave out --storage {uri}"
+        )
+
+
+def fetch_records(study: optuna.Study, workspace: Workspace) -> None:
+    """Bring rows, settings in force and pictures of all trials into the workspace, those that changed, if elsewhere."""
+    base = _remote_trials(study, workspace)
+    if base is None:
+        return
+    files, path = open_uri(base)
+    folders = found_files_by_folder(files, path)
+    for trial in study.get_trials(deepcopy=False):
+        place = trial_place(study, trial.number, workspace)
+        found = folders.get(place.folder.name, {})
+        place.fetch_found({name: found[name] for name in SMALL if name in found})
+
+
+def _remote_trials(study: optuna.Study, workspace: Workspace) -> str | None:
+    uri = study.user_attrs.get(STORAGE)
+    return None if uri is None else join_uri(uri, workspace.study_folder(study.study_name).name, "trials")
