@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -145,10 +146,16 @@ class PostgresLease:
         return json.dumps({"host": host, "pid": pid, "since_s": float(holder[1])})
 
     def _close(self) -> None:
+        from sqlalchemy import text
+        from sqlalchemy.exc import DBAPIError
+
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.invalidate()
-            connection.close()
+        if connection is None:
+            return
+        # The server notices a closed connection some time later; whoever comes next need not wait for that.
+        with connection, suppress(DBAPIError):
+            if not connection.invalidated:
+                connection.execute(text("select pg_advisory_unlock_all()"))
 
 
 def open_lease(storage: str, study: str) -> FileLease | PostgresLease:

@@ -121,7 +121,7 @@ def masked(text: str, *urls: str) -> str:
                 plain = unquote(found[2])
                 for spelling in {found[2], plain, quote(plain, safe="")} - {""}:
                     text = text.replace(spelling, "***")
-    return text
+    return shown(text)
 
 
 def connect_arguments(url: str) -> dict[str, Any]:

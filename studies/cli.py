@@ -8,6 +8,7 @@ import optuna
 import typer
 from rich.console import Console
 
+from search.storage import StorageLost
 from studies import cli_confirm, cli_data, cli_files, cli_results, cli_run
 from studies.resources import RayNotStarted
 
@@ -53,7 +54,7 @@ def main() -> None:
             raise
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except RayNotStarted as error:
+    except (RayNotStarted, StorageLost) as error:
         if traceback:
             raise
         Console(stderr=True).print(f"failed: {error}", markup=False, highlight=False, soft_wrap=True)

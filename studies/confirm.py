@@ -16,6 +16,7 @@ from search.bridge import Bridge, Proposal, Rules, take_over
 from search.budget import Budget
 from search.lease import open_lease
 from search.records.mlflow_store import Family, RunLabel, check_tracking, confirm_family
+from search.retrying import guard
 from search.space import Space
 from search.states import Reason
 from search.storage import open_storage
@@ -96,8 +97,9 @@ def run_confirmatory(
     check_tracking(workspace.tracking, name)
     facts = gather_facts(settings, workspace)
     own_facts = _facts_by_run(runs, settings, workspace)
-    with open_lease(workspace.storage, name + CONFIRM):
+    with open_lease(workspace.storage, name + CONFIRM) as lease:
         study = _open(settings, workspace, facts, accept_leak)
+        guard(study, lease, watcher.say)
         for key, value in (keep or {}).items():
             study.set_user_attr(key, value)
         for number in take_over(study):

@@ -13,6 +13,7 @@ from search.bridge import Bridge
 from search.budget import Budget, check_raise, request_raise, take_requests
 from search.lease import LeaseTaken, open_lease
 from search.records.mlflow_store import check_tracking
+from search.retrying import guard
 from search.samplers import grid_size
 from search.states import VIOLATIONS, Reason
 from search.storage import open_storage
@@ -71,10 +72,11 @@ def launch(
     with local_or_cluster(address):
         plan(settings.resources, ray.cluster_resources())
         storage = open_storage(workspace.storage, write=True)
-        with open_lease(workspace.storage, settings.name):
+        with open_lease(workspace.storage, settings.name) as lease:
             study = optuna.create_study(
                 study_name=settings.name, storage=storage, direction="maximize", load_if_exists=True
             )
+            guard(study, lease, watcher.say)
             with warnings.catch_warnings():
                 # Marked experimental; the pinned version is tested here.
                 warnings.simplefilter("ignore", ExperimentalWarning)
@@ -91,8 +93,9 @@ def resume(name: str, workspace: Workspace, address: str | None, watcher: Watche
     settings = load_settings(name, workspace)
     check_tracking(workspace.tracking, name)
     facts = gather_facts(settings, workspace)
-    with open_lease(workspace.storage, name):
+    with open_lease(workspace.storage, name) as lease:
         study = open_study(name, workspace, write=True)
+        guard(study, lease, watcher.say)
         check_same_data(name, study.user_attrs["facts"], facts)
         if not trials_left(study):
             watcher.say(f"study {name!r} has spent its budget; `contourney extend` raises it")

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
 
 from search.states import COUNTED
-from search.storage import is_url, open_storage
+from search.storage import open_storage, storage_file
 from studies.study_settings import CONFIRM, StudySettings
 from studies.workspace import Workspace
 
@@ -28,7 +27,8 @@ def confirm_names(workspace: Workspace) -> list[str]:
 
 
 def _all_names(workspace: Workspace) -> list[str]:
-    if not is_url(workspace.storage) and not Path(workspace.storage).is_file():
+    path = storage_file(workspace.storage)
+    if path is not None and not path.is_file():
         return []
     return sorted(optuna.get_all_study_names(open_storage(workspace.storage)))
 

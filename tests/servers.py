@@ -5,15 +5,17 @@ They listen on the loopback address alone, keep everything in a folder of their 
 
 import os
 import pwd
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -184,6 +186,50 @@ class Served:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+
+class Proxy:
+    """A way to a server on this machine that can lose one answer: the server has done it, the client never knows."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._lost: bytes | None = None
+        self.losses = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_answer_to(self, words: bytes) -> None:
+        """Lose the answer to the next request that holds `words`, and the connection with it."""
+        self._lost = words
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._target)) as server, suppress(OSError):
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                for source, other in ((client, server), (server, client)):
+                    if source not in ready:
+                        continue
+                    content = source.recv(65536)
+                    if not content:
+                        return
+                    other.sendall(content)
+                    if source is client and self._lost is not None and self._lost in content:
+                        self._lost = None
+                        self.losses += 1
+                        # The answer has come, so the request was carried out.
+                        server.recv(65536)
+                        return
 
 
 def mlflow_server(folder: Path, backend: str) -> Served:

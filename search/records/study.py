@@ -84,7 +84,7 @@ def read_study(storage: str, name: str, root: Path | None = None) -> StudyRecord
     Trial folders that are recorded as relative paths lie under `root`, by default the journal's folder. Raises
     RecordError for a study that is not there, StorageError for a storage that is not.
     """
-    opened = open_storage(_existing(storage))
+    opened = open_storage(storage)
     names = sorted(optuna.get_all_study_names(opened))
     if name not in names:
         known = ", ".join(map(repr, names)) or "none"
@@ -162,15 +162,6 @@ def _facts(attrs: Mapping[str, Any]) -> dict[str, Any]:
     if "promotion" in attrs:
         facts["promotion"] = attrs["promotion"]
     return facts
-
-
-def _existing(storage: str) -> str:
-    """The storage, if opening it creates nothing: SQLite would make an empty database of a mistyped path."""
-    if storage.startswith("sqlite") and is_url(storage):
-        path = storage.partition("://")[2].split("?")[0].removeprefix("/")
-        if not Path(path).is_file():
-            raise RecordError(f"no studies here: expected an SQLite database at {path}")
-    return storage
 
 
 def _number(value: float | None) -> float:

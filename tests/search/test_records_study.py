@@ -62,7 +62,7 @@ def test_a_missing_study_is_named_with_those_there_are(builder: Builder) -> None
 def test_a_missing_storage_is_refused_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="expected Optuna's journal at"):
         read_study(str(tmp_path / "optuna.journal"), "s")
-    with pytest.raises(RecordError, match="expected an SQLite database at"):
+    with pytest.raises(StorageError, match="expected an SQLite database at"):
         read_study(f"sqlite:///{tmp_path / 'optuna.db'}", "s")
     assert list(tmp_path.iterdir()) == []
 
