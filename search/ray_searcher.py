@@ -1,7 +1,9 @@
 """Ray Tune's searcher, scheduler and stopper over one bridge: what Ray asks and reports, the bridge decides."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Stopper
@@ -11,6 +13,11 @@ from ray.tune.search import Searcher
 from search.bridge import Bridge, Proposal
 from search.states import Reason
 
+# Ray's words for the death of an actor by that of its node.
+NODE_DIED = "its node has died"
+# A trial that takes its nodes with it, as one that eats their memory, must not take all of them.
+NODES_LOST_AT_MOST = 10
+
 # Ray copies and pickles searchers, schedulers and stoppers; a storage with locks and threads cannot follow. A copy
 # finds its session again here.
 _SESSIONS: dict[str, "RaySession"] = {}
@@ -19,6 +26,9 @@ _SESSIONS: dict[str, "RaySession"] = {}
 class RaySession:
     """One run of Tune over a bridge: which Ray trial is which of ours, and how a proposal becomes a Ray config.
 
+    A trial whose worker process dies goes on in another one `retries` times; a lost node is no fault of the trials on
+    it and counts for nothing, unless it happens too often.
+
     `configure` gives a proposal's job for the worker. The worker answers each step with a message: a `row`, `failed`
     with a traceback, or `ended` with a reason, and perhaps `attributes` of the trial. Both travel as JSON text, since
     Ray flattens and interprets nested values. `ends` is asked at every turn of Tune's loop whether the search ends
@@ -26,13 +36,23 @@ class RaySession:
     """
 
     def __init__(
-        self, name: str, bridge: Bridge, configure: Callable[[Proposal], dict[str, Any]], ends: Callable[[], bool]
+        self,
+        name: str,
+        bridge: Bridge,
+        configure: Callable[[Proposal], dict[str, Any]],
+        ends: Callable[[], bool],
+        retries: int,
     ) -> None:
         self.name = name
         self.bridge = bridge
         self.configure = configure
         self.ends = ends
         self.numbers: dict[str, int] = {}
+        # Ray's trials that go on no more, with why.
+        self.given_up: dict[str, str] = {}
+        self._retries = retries
+        self._deaths: Counter[str] = Counter()
+        self._nodes_lost: Counter[str] = Counter()
         # Set when the search must end: nothing more is asked and what still comes in is left for the next run.
         self.stopping = False
 
@@ -42,6 +62,20 @@ class RaySession:
 
     def __exit__(self, *_: object) -> None:
         del _SESSIONS[self.name]
+
+    def count_death(self, ray_trial: str, told: str) -> None:
+        """Count the death of a trial's worker, which Ray told in these words."""
+        if NODE_DIED in told:
+            self._nodes_lost[ray_trial] += 1
+        else:
+            self._deaths[ray_trial] += 1
+        if self._deaths[ray_trial] > self._retries:
+            self.given_up[ray_trial] = (
+                "the worker process died more often than `resources.retries` allows: it was killed from outside, ran "
+                f"out of memory, or crashed in native code; see Ray's logs. Ray says of the last death: {told}"
+            )
+        elif self._nodes_lost[ray_trial] > NODES_LOST_AT_MOST:
+            self.given_up[ray_trial] = f"{NODES_LOST_AT_MOST + 1} nodes were lost while this trial ran on them; {told}"
 
     def take(self, ray_trial: str, message: Mapping[str, Any]) -> str:
         """Give one message to the bridge; returns Tune's CONTINUE or STOP."""
@@ -82,12 +116,8 @@ class RaySearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Close a trial whose worker died for the last time."""
-        if error and not self._session.stopping:
-            self._session.bridge.fail(
-                self._session.numbers[trial_id],
-                "the worker process died more often than `resources.retries` allows: it was killed from outside, ran "
-                "out of memory, or crashed in native code; see Ray's logs",
-            )
+        if trial_id in self._session.given_up and not self._session.stopping:
+            self._session.bridge.fail(self._session.numbers[trial_id], self._session.given_up[trial_id])
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: Optuna's storage is the state."""
@@ -108,6 +138,18 @@ class RayScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are un
         if self._session.stopping:
             return str(TrialScheduler.STOP)
         return self._session.take(trial.trial_id, json.loads(result["message"]))
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Count a death; Ray puts the trial back among those that wait for a worker."""
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
+        self._session.count_death(trial.trial_id, text.rpartition("Failure #")[2].partition("\n")[2].strip())
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The first trial that waits for a worker, none that is given up."""
+        for trial in tune_controller.get_trials():
+            if trial.trial_id in self._session.given_up and trial.status == trial.PENDING:
+                tune_controller.stop_trial(trial)
+        return super().choose_trial_to_run(tune_controller)
 
 
 class RayStopper(Stopper):  # type: ignore[misc]  # Ray's classes are untyped

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-import ray
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
@@ -23,9 +22,11 @@ from search.storage import open_storage
 from studies.driver import run_trials
 from studies.facts import accepted_leak, check_same_data, gather_facts
 from studies.launch import Outcome, outcome_of
-from studies.ray_start import local_or_cluster
+from studies.places import keep_storage, with_checked_storage
+from studies.ray_start import local_or_cluster, ray_nodes
 from studies.recording import flatten, recording
 from studies.resources import plan
+from studies.shipped_code import import_paths
 from studies.stored import StudyError, confirm_study, counts, is_used, open_study
 from studies.study_settings import CONFIRM, StudySettings
 from studies.watcher import Watcher
@@ -93,6 +94,7 @@ def run_confirmatory(
     the search.
     """
     workspace.check_writable()
+    settings = with_checked_storage(settings)
     name = settings.name
     check_tracking(workspace.tracking, name)
     facts = gather_facts(settings, workspace)
@@ -110,7 +112,8 @@ def run_confirmatory(
             # MLflow may lack some of them.
             with recording(study, settings, workspace, watcher.say, _family(study, name)):
                 return Outcome(_counts(study, ()), interrupted=False, deadline=False, hopeless=False, error=None)
-        with local_or_cluster(address):
+        travelling = import_paths([run.settings.model_dump(mode="json") for run in runs])
+        with local_or_cluster(address, travelling):
             return _run(study, queue, settings, workspace, watcher)
 
 
@@ -162,6 +165,7 @@ def _open(settings: StudySettings, workspace: Workspace, facts: dict[str, Any], 
     )
     study.set_user_attr("metric", facts["metric"])
     study.set_user_attr("facts", facts)
+    keep_storage(study, settings.resources.storage)
     return study
 
 
@@ -203,7 +207,7 @@ def _run(
     own = {trial.number: trial.user_attrs for trial in study.get_trials(deepcopy=False) if trial.number in set(queue)}
     named = _Named(watcher, own)
     watcher.begin(len(queue), dict.fromkeys(counts(study), 0), None)
-    slots = plan(settings.resources, ray.cluster_resources())
+    slots = plan(settings.resources, ray_nodes())
     budget = Budget(None, None)
     space = Space(())
     with recording(study, settings, workspace, watcher.say, _family(study, settings.name)) as recorder:

@@ -19,6 +19,7 @@ from search.budget import Budget
 from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
 from search.space import Space
 from search.states import VIOLATIONS, Reason
+from studies.places import remote_folder
 from studies.resources import Slots
 from studies.study_settings import StudySettings
 from studies.worker import TrialWorker
@@ -95,11 +96,17 @@ def run_trials(
     def configure(proposal: Proposal) -> dict[str, Any]:
         folder = workspace.trial_folder(name, proposal.number)
         bridge.set_attribute(proposal.number, "folder", os.path.relpath(folder, workspace.root))
+        remote = remote_folder(study, proposal.number, workspace)
+        if remote is None:
+            # A worker that does not find it is on a node that does not share the workspace.
+            folder.mkdir(parents=True, exist_ok=True)
         return {
             "settings": (settings_of or searched)(proposal),
             "folder": str(folder),
             "cache": str(workspace.cache),
+            "remote": remote,
             "threads": slots.threads,
+            "memory_fraction": slots.memory_fraction,
             "recorded": proposal.recorded,
         }
 
@@ -116,7 +123,7 @@ def run_trials(
         run.hopeless = is_hopeless(bridge.ends)
         return run.cut_short
 
-    with RaySession(name, bridge, configure, ends) as session:
+    with RaySession(name, bridge, configure, ends, settings.resources.retries) as session:
         try:
             with _signals(run):
                 tune.run(
@@ -129,7 +136,8 @@ def run_trials(
                     num_samples=-1,
                     max_concurrent_trials=slots.workers,
                     reuse_actors=True,
-                    max_failures=settings.resources.retries,
+                    # The session counts what may be repeated: Ray would count a lost node as the trial's own death.
+                    max_failures=-1,
                     raise_on_failed_trial=False,
                     trial_dirname_creator=_ray_folder,
                     verbose=0,

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import optuna
-import ray
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
@@ -19,9 +18,11 @@ from search.states import VIOLATIONS, Reason
 from search.storage import open_storage
 from studies.driver import Run, run_trials
 from studies.facts import absent_classes, accepted_leak, check_same_data, gather_facts
-from studies.ray_start import local_or_cluster
+from studies.places import keep_storage, with_checked_storage
+from studies.ray_start import local_or_cluster, ray_nodes
 from studies.resources import plan
 from studies.searching import searching
+from studies.shipped_code import import_paths
 from studies.space_checks import study_space
 from studies.stored import StudyError, counts, is_used, load_settings, open_study, save_settings, trials_left
 from studies.study_settings import StudySettings
@@ -54,7 +55,7 @@ def launch(
             "run its rows with `contourney rows`"
         )
     workspace.check_writable()
-    settings = absolute(_within_grid(settings))
+    settings = with_checked_storage(absolute(_within_grid(settings)))
     if is_used(settings.name, workspace):
         raise StudyError(
             f"study {settings.name!r} exists in {workspace.storage_shown}; go on with `contourney resume`, raise its "
@@ -69,8 +70,8 @@ def launch(
         )
     if absent := absent_classes(facts):
         watcher.say(f"no training pixel of {', '.join(absent)}: these classes cannot be learned from this split")
-    with local_or_cluster(address):
-        plan(settings.resources, ray.cluster_resources())
+    with local_or_cluster(address, import_paths(settings.resolved())):
+        plan(settings.resources, ray_nodes())
         storage = open_storage(workspace.storage, write=True)
         with open_lease(workspace.storage, settings.name) as lease:
             study = optuna.create_study(
@@ -83,6 +84,7 @@ def launch(
                 study.set_metric_names([facts["metric"]])
             study.set_user_attr("metric", facts["metric"])
             study.set_user_attr("facts", facts)
+            keep_storage(study, settings.resources.storage)
             # Last: a study without settings was never launched, and its name is free (see is_used).
             save_settings(study, settings)
             return _run(study, settings, workspace, watcher)
@@ -99,7 +101,7 @@ def resume(name: str, workspace: Workspace, address: str | None, watcher: Watche
         check_same_data(name, study.user_attrs["facts"], facts)
         if not trials_left(study):
             watcher.say(f"study {name!r} has spent its budget; `contourney extend` raises it")
-        with local_or_cluster(address):
+        with local_or_cluster(address, import_paths(settings.resolved())):
             return _run(study, settings, workspace, watcher)
 
 
@@ -131,7 +133,7 @@ def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, wat
     space = study_space(settings)
     budget = Budget(settings.search.trials, settings.search.hours)
     _take_requests(study, settings, budget)
-    slots = plan(settings.resources, ray.cluster_resources())
+    slots = plan(settings.resources, ray_nodes())
     with searching(study, settings, workspace, budget, watcher, ahead=slots.workers > 1) as bridge:
 
         def tend() -> None:

@@ -3,6 +3,7 @@
 import optuna
 
 from studies.stored import StudyError
+from studies.study_settings import StudySettings
 from studies.trial_place import TrialPlace, check_place, check_uri, found_files_by_folder, join_uri, open_uri
 from studies.workspace import Workspace
 
@@ -23,13 +24,13 @@ def remote_folder(study: optuna.Study, number: int, workspace: Workspace) -> str
     return None if base is None else join_uri(base, workspace.trial_folder(study.study_name, number).name)
 
 
-def checked_storage(uri: str | None) -> str | None:
-    """A setting `resources.storage` as it is kept; raises PlaceError where it cannot be written."""
-    if uri is None:
-        return None
-    uri = check_uri(uri)
+def with_checked_storage(settings: StudySettings) -> StudySettings:
+    """The settings with `resources.storage` as it is kept; raises PlaceError where it cannot be written."""
+    if settings.resources.storage is None:
+        return settings
+    uri = check_uri(settings.resources.storage)
     check_place(uri)
-    return uri
+    return settings.model_copy(update={"resources": settings.resources.model_copy(update={"storage": uri})})
 
 
 def keep_storage(study: optuna.Study, uri: str | None) -> None:

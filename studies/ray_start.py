@@ -1,13 +1,16 @@
 """Ray's start: one of this machine's own for a run, or a cluster that is there already."""
 
+import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
-from studies.resources import RayNotStarted
+from studies.resources import RayNotStarted, ResourceError
+from studies.shipped_code import EXPECTED, PACKAGES, code_of, user_modules
 from studies.workspace import without_driver_variables
 
 # Set before Ray starts: no telemetry, none of Ray's own logger files, no change of the working folder (relative
@@ -20,34 +23,62 @@ RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
+# What the processes of a cluster, started by others, need of it.
+WORKER_ENVIRONMENT = ("RAY_CHDIR_TO_TRIAL_DIR", "NO_ALBUMENTATIONS_UPDATE")
 
 
 @contextmanager
-def local_or_cluster(address: str | None) -> Iterator[None]:
-    """A started Ray: the cluster at `address`, else one of this machine's own that ends with the run."""
+def local_or_cluster(address: str | None, import_paths: Iterable[str] = ()) -> Iterator[None]:
+    """A started Ray: the cluster at `address`, else one of this machine's own that ends with the run.
+
+    To a cluster travel the project's packages and the user's modules that `import_paths` name.
+    """
+    if address is not None and address.startswith("ray://"):
+        raise ResourceError(
+            f"--address: {address} is Ray Client, which runs no driver; expected host:port of the cluster's head, from "
+            "a machine of the cluster, or submit the command with `ray job submit` (docs/cluster.md)"
+        )
+    address = None if address in ("", "local") else address
     os.environ.update(RAY_ENVIRONMENT)
     # A worker's death is told by its trial; Tune would print its own traceback of it.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    travelling = None if address is None else runtime_env(import_paths)
     with without_driver_variables():
-        _start_ray(address)
+        _start_ray(address, travelling)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _start_ray(address: str | None) -> None:
+def runtime_env(import_paths: Iterable[str]) -> dict[str, Any]:
+    """What travels to a cluster's workers: code, its digests, and no variable of the driver's own environment."""
+    code = code_of((*PACKAGES, *user_modules(import_paths)))
+    return {
+        "py_modules": list(code["places"].values()),
+        "env_vars": {EXPECTED: json.dumps(code), **{name: RAY_ENVIRONMENT[name] for name in WORKER_ENVIRONMENT}},
+    }
+
+
+def ray_nodes() -> list[Mapping[str, float]]:
+    """Resources of each node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _start_ray(address: str | None, travelling: dict[str, Any] | None) -> None:
     try:
         ray.init(
             address=address or "local",
             include_dashboard=False if address is None else None,
+            runtime_env=travelling,
             log_to_driver=False,
             logging_level="error",
             configure_logging=True,
         )
     except Exception as error:
-        where = f"the cluster at RAY_ADDRESS={address}" if address else "a local Ray"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RayNotStarted(
-            f"{where} did not start in time: {reason}; nothing was run. A busy machine is the usual cause: try again"
-        ) from error
+        if address is None:
+            told = "a local Ray did not start in time", "A busy machine is the usual cause: try again"
+        else:
+            told = f"the Ray cluster at {address} cannot be used", "Is it up (`ray status`), and is this its address?"
+        raise RayNotStarted(f"{told[0]}: {reason}; nothing was run. {told[1]}") from error

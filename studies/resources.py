@@ -1,7 +1,7 @@
 """What a trial takes and how many run at once, worked out against what Ray has."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from studies.study_settings import ResourceSettings
@@ -17,33 +17,54 @@ class RayNotStarted(RuntimeError):
 
 @dataclass(frozen=True)
 class Slots:
-    """Resources of one trial in Ray's terms, trials at once, and compute threads a trial may use."""
+    """Resources of one trial in Ray's terms, trials at once, and compute threads a trial may use.
+
+    `memory_fraction` is the share of its GPU's memory that a trial may take, None where it has all of it.
+    """
 
     per_trial: Mapping[str, float]
     workers: int
     threads: int
+    memory_fraction: float | None = None
 
 
-def plan(settings: ResourceSettings, has: Mapping[str, float]) -> Slots:
-    """Fit the settings to a cluster that has `has` (Ray's `cluster_resources`); raises ResourceError."""
-    cpus, gpus = has.get("CPU", 0.0), has.get("GPU", 0.0)
+def plan(settings: ResourceSettings, nodes: Sequence[Mapping[str, float]]) -> Slots:
+    """Fit the settings to nodes that have these resources (`CPU`, `GPU`); raises ResourceError.
+
+    A trial runs on one node. The nodes are those of now: a cluster that grows is told by resources.workers.
+    """
+    gpus = sum(node.get("GPU", 0.0) for node in nodes)
     wanted = settings.workers
     gpu = settings.gpu
     if gpu == "auto":
         # With more workers asked for than GPUs there are, trials share a GPU.
         gpu = 0.0 if gpus == 0 else 1.0 if wanted == "auto" else 1 / math.ceil(wanted / gpus)
-    if gpu > gpus:
+    most = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU")}
+    where = "this Ray" if len(nodes) == 1 else "the largest node of this Ray"
+    if gpu > most["GPU"]:
         raise ResourceError(
-            f"resources.gpu: a trial asks for {gpu:g} GPU, this Ray has {gpus:g}; set resources.gpu=auto, start where "
-            "there are GPUs, or name a cluster with RAY_ADDRESS"
+            f"resources.gpu: a trial asks for {gpu:g} GPU, {where} has {most['GPU']:g}; set resources.gpu=auto, start "
+            "where there are GPUs, or name a cluster with --address"
         )
-    if settings.cpu > cpus:
+    if settings.cpu > most["CPU"]:
         raise ResourceError(
-            f"resources.cpu: a trial asks for {settings.cpu:g} CPU cores, this Ray has {cpus:g}; lower resources.cpu"
+            f"resources.cpu: a trial asks for {settings.cpu:g} CPU cores, {where} has {most['CPU']:g}; lower "
+            "resources.cpu"
         )
-    room = math.floor(cpus / settings.cpu + 1e-9)
-    if gpu > 0:
-        room = min(room, math.floor(gpus / gpu + 1e-9) if gpu >= 1 else int(gpus) * math.floor(1 / gpu + 1e-9))
+    room = sum(_room(node, settings.cpu, gpu) for node in nodes)
+    if room == 0:
+        raise ResourceError(
+            f"resources: a trial asks for {settings.cpu:g} CPU cores and {gpu:g} GPU, and no node has both; lower one"
+        )
     workers = room if wanted == "auto" else min(wanted, room)
     per_trial = {"cpu": settings.cpu} | ({"gpu": gpu} if gpu > 0 else {})
-    return Slots(per_trial, max(1, workers), max(1, math.floor(settings.cpu)))
+    return Slots(per_trial, workers, max(1, math.floor(settings.cpu)), gpu if 0 < gpu < 1 else None)
+
+
+def _room(node: Mapping[str, float], cpu: float, gpu: float) -> int:
+    """Trials that fit on a node; a share of a GPU lies on one GPU."""
+    room = math.floor(node.get("CPU", 0.0) / cpu + 1e-9)
+    if gpu == 0:
+        return room
+    gpus = node.get("GPU", 0.0)
+    return min(room, math.floor(gpus / gpu + 1e-9) if gpu >= 1 else int(gpus) * math.floor(1 / gpu + 1e-9))

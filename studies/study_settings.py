@@ -36,6 +36,10 @@ class ResourceSettings(BaseModel):
     retries: int = Field(
         2, ge=0, le=10, description="times a trial whose worker process died goes on from its last epoch"
     )
+    storage: str | None = Field(
+        None,
+        description="where trials' files are kept: a path or URI (file://, s3://, gs://); null: the workspace",
+    )
 
 
 class PromotionSettings(BaseModel):

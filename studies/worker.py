@@ -4,12 +4,14 @@ import gc
 import json
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray.tune import Trainable
 
+from studies.node_checks import NodeLacks, cache_of, check_data, place_of
+from studies.shipped_code import CodeDiffers, check_code
+from studies.trial_place import PlaceGone, TrialPlace
 from trainables.settings import TrialSettings
 from trainables.trial_run import TrialRun
 
@@ -23,6 +25,7 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
 
     _job: Mapping[str, Any] = {}
     _run: TrialRun | None = None
+    _place: TrialPlace | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a job; its data and model are built in the first step, where a failure can be told."""
@@ -46,6 +49,9 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
         if self._run is not None:
             self._run.reset()
             self._run = None
+        if self._place is not None:
+            self._place.forget_copy()
+            self._place = None
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: `last.pt` in the trial folder is the checkpoint."""
@@ -56,7 +62,13 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
             if self._run is None:
                 self._run = self._start()
                 message["attributes"] = {"trainable_parameters": self._run.applied["trainable_parameters"]}
-            message["row"] = self._run.next_row()
+            row = self._run.next_row()
+            assert self._place is not None
+            self._place.push()
+            message["row"] = row
+        except (CodeDiffers, NodeLacks, PlaceGone) as error:
+            # Told by its message alone: no line of code is at fault.
+            message["failed"] = str(error)
         except torch.OutOfMemoryError:
             message["ended"] = "out_of_memory"
         except Exception:  # noqa: BLE001 - the process boundary: whatever a trial's code raises ends that trial alone
@@ -65,6 +77,9 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
 
     def _start(self) -> TrialRun:
         job = self._job
+        check_code()
         settings = TrialSettings.model_validate_json(json.dumps(job["settings"]))
+        check_data(settings)
+        self._place = place_of(job)
         torch.set_num_threads(job["threads"])
-        return TrialRun(settings, Path(job["folder"]), Path(job["cache"]), have=job["recorded"])
+        return TrialRun(settings, self._place.folder, cache_of(job), have=job["recorded"])

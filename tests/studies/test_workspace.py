@@ -83,7 +83,7 @@ def test_variables_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_slots(settings: dict[str, float], has: dict[str, float], per_trial: dict[str, float], workers: int) -> None:
-    slots = plan(ResourceSettings(**settings), has)  # type: ignore[arg-type]
+    slots = plan(ResourceSettings(**settings), [has])  # type: ignore[arg-type]
     assert (slots.per_trial, slots.workers) == (per_trial, workers)
 
 
@@ -92,4 +92,4 @@ def test_slots(settings: dict[str, float], has: dict[str, float], per_trial: dic
 )
 def test_more_than_there_is_is_refused(settings: dict[str, float], words: str) -> None:
     with pytest.raises(ResourceError, match=words):
-        plan(ResourceSettings(**settings), {"CPU": 2})  # type: ignore[arg-type]
+        plan(ResourceSettings(**settings), [{"CPU": 2}])  # type: ignore[arg-type]
