@@ -69,9 +69,10 @@ class Quiet:
     def on_epoch(self, number: int, epoch: int, value: float | None) -> None: ...
 
 
-def run_ours(root: Path, trials: int) -> float:
+def run_ours(root: Path, trials: int, sampler: str = "tpe") -> float:
     """Seconds of a study from its first record to the last one in MLflow; needs a started Ray."""
-    settings = parse_study(STUDY, "benchmark", "benchmark", (f"search.trials={trials}",))
+    overrides = (f"search.trials={trials}", f"search.sampler={{name: {sampler}}}")
+    settings = parse_study(STUDY, "benchmark", "benchmark", overrides)
     workspace = Workspace.open(root)
     storage = open_storage(workspace.storage, write=True)
     MlflowClient(workspace.tracking).search_experiments()  # creates the tables
@@ -85,7 +86,7 @@ def run_ours(root: Path, trials: int) -> float:
         slots = Slots({"cpu": 1}, WORKERS, 1)
         run_trials(study, settings, study_space(settings), workspace, bridge, budget, slots, lambda: None)
     spent_s = time.perf_counter() - started
-    _check(study, trials)
+    check_trials(study, trials)
     _check_mlflow(workspace.tracking, settings.name, trials + 1, "val/miou")
     return spent_s
 
@@ -122,7 +123,7 @@ def run_peer(root: Path, trials: int) -> float:
     spent_s = time.perf_counter() - started
     # The callback leaves its address in the environment, where ours would find it.
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    _check(optuna.load_study(study_name="benchmark", storage=storage), trials)
+    check_trials(optuna.load_study(study_name="benchmark", storage=storage), trials)
     _check_mlflow(tracking, "benchmark", trials, "miou")
     return spent_s
 
@@ -163,7 +164,8 @@ def compare(trials: int = TRIALS, repeats: int = REPEATS) -> Comparison:
     )
 
 
-def _check(study: optuna.Study, trials: int) -> None:
+def check_trials(study: optuna.Study, trials: int) -> None:
+    """Raise RuntimeError unless so many trials are COMPLETE, each with epochs."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) != trials or any(trial.last_step is None for trial in complete):
         raise RuntimeError(f"expected {trials} complete trials with epochs, got {len(complete)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import augment, confusion, manager, training
+from benchmarks import augment, confusion, manager, overhead, training
 from benchmarks.measure import RESULTS, Comparison, hardware, summary, write_result
 
 BENCHMARKS: dict[str, Callable[[], Comparison]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], Comparison]] = {
     "training": training.compare,
     "manager": manager.compare,
     "augment": augment.compare,
+    "overhead": overhead.compare,
 }
 
 
