@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from studies.cli_files import DataOption, NameOption, SetOption, WorkersOption, study_options
+from studies.cli_files import (
+    AddressOption,
+    DataOption,
+    NameOption,
+    SetOption,
+    StorageOption,
+    WorkersOption,
+    study_options,
+)
 from studies.cli_results import JsonOption
 from studies.cli_run import (
     DEFAULT_WORKSPACE,
@@ -22,7 +30,6 @@ from studies.cli_run import (
     WorkspaceOption,
     console_of_lines,
     exit_code,
-    ray_address,
     study_words,
 )
 from studies.live import Progress
@@ -51,7 +58,7 @@ LeakOption = Annotated[
 SeedsOption = Annotated[int, typer.Option("--seeds", metavar="S", help="seeds of each row, from trial.seed on", min=1)]
 
 
-def rows(
+def rows(  # noqa: PLR0913 - an option each
     file: RowsArgument,
     seeds: SeedsOption = 1,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -59,6 +66,8 @@ def rows(
     workers: WorkersOption = None,
     name: NameOption = None,
     set_: SetOption = None,
+    address: AddressOption = None,
+    storage: StorageOption = None,
     accept_leak: LeakOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -66,10 +75,12 @@ def rows(
     place = Workspace.open(workspace)
     from studies.rows import find_study, run_rows
 
-    settings = find_study(file, place, set_ or (), study_options(data=data, workers=workers, name=name))
+    settings = find_study(
+        file, place, set_ or (), study_options(data=data, workers=workers, name=name, storage=storage)
+    )
     console = console_of_lines()
     with _progress(console, settings, quiet) as progress:
-        outcome = run_rows(settings, seeds, place, ray_address(), progress, accept_leak=accept_leak)
+        outcome = run_rows(settings, seeds, place, address, progress, accept_leak=accept_leak)
     words = study_words(settings.name, place)
     _say_end(console, outcome, f"contourney table {words}" + (f" --seeds {seeds}" if seeds > 1 else ""))
 
@@ -107,6 +118,8 @@ def fidelity(  # noqa: PLR0913 - an option each
     data: DataOption = None,
     name: NameOption = None,
     set_: SetOption = None,
+    address: AddressOption = None,
+    storage: StorageOption = None,
     accept_leak: LeakOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -116,11 +129,11 @@ def fidelity(  # noqa: PLR0913 - an option each
     from studies.fidelity import fidelity_lines, plan_fidelity, run_fidelity
     from studies.rows import find_study
 
-    settings = find_study(file, place, set_ or (), study_options(data=data, name=name))
+    settings = find_study(file, place, set_ or (), study_options(data=data, name=name, storage=storage))
     plan = plan_fidelity(settings, trials, seeds, fraction)
     console = console_of_lines(stderr=as_json)
     with _progress(console, settings, quiet) as progress:
-        outcome, result = run_fidelity(settings, plan, place, ray_address(), progress, accept_leak=accept_leak)
+        outcome, result = run_fidelity(settings, plan, place, address, progress, accept_leak=accept_leak)
     if result is not None and as_json:
         print(json.dumps(asdict(result), indent=2))
     elif result is not None:

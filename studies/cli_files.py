@@ -25,6 +25,19 @@ DataOption = Annotated[str | None, typer.Option("--data", metavar="ROOT", help="
 TrialsOption = Annotated[int | None, typer.Option("--trials", metavar="N", help="total number of trials")]
 HoursOption = Annotated[float | None, typer.Option("--hours", metavar="H", help="hours after which the search ends")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", metavar="N", help="trials that run at once")]
+StorageOption = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="URI", help="where trials' files are kept: a shared path, file://, s3://, gs://"),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDR",
+        envvar="RAY_ADDRESS",
+        help="Ray cluster to run on, such as 10.0.0.5:6379 or auto; a Ray of this machine's own if absent",
+    ),
+]
 NameOption = Annotated[str | None, typer.Option("--name", metavar="NAME", help="name of the study")]
 
 
@@ -34,6 +47,7 @@ def study_options(
     hours: float | None = None,
     workers: int | None = None,
     name: str | None = None,
+    storage: str | None = None,
 ) -> dict[str, tuple[str, Any]]:
     """The options that stand for a key of the study file, for `load_study`; those not given are left out."""
     options = {
@@ -42,6 +56,7 @@ def study_options(
         "--hours": ("search.hours", hours),
         "--workers": ("resources.workers", workers),
         "--name": ("name", name),
+        "--storage": ("resources.storage", storage),
     }
     return {option: (path, value) for option, (path, value) in options.items() if value is not None}
 

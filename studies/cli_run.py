@@ -3,7 +3,6 @@
 Torch and Ray take seconds to import: the commands that need them import them when they are called.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,11 +13,13 @@ from rich.console import Console
 
 from search.storage import open_storage
 from studies.cli_files import (
+    AddressOption,
     DataOption,
     FileArgument,
     HoursOption,
     NameOption,
     SetOption,
+    StorageOption,
     TrialsOption,
     WorkersOption,
     study_options,
@@ -41,7 +42,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="print only what must
 DEFAULT_WORKSPACE = Path("workspace")
 
 
-def launch(
+def launch(  # noqa: PLR0913 - an option each
     file: FileArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     data: DataOption = None,
@@ -50,6 +51,8 @@ def launch(
     workers: WorkersOption = None,
     name: NameOption = None,
     set_: SetOption = None,
+    address: AddressOption = None,
+    storage: StorageOption = None,
     accept_leak: Annotated[
         bool,
         typer.Option(
@@ -59,7 +62,7 @@ def launch(
     quiet: QuietOption = False,
 ) -> None:
     """Check a study file or recipe and run it."""
-    settings = load_study(file, set_ or (), study_options(data, trials, hours, workers, name))
+    settings = load_study(file, set_ or (), study_options(data, trials, hours, workers, name, storage))
     place = Workspace.open(workspace)
     from studies.launch import launch as start
 
@@ -67,11 +70,16 @@ def launch(
         settings,
         place,
         quiet,
-        lambda watcher: start(settings, place, ray_address(), watcher, accept_leak=accept_leak),
+        lambda watcher: start(settings, place, address, watcher, accept_leak=accept_leak),
     )
 
 
-def resume(name: StudyArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, quiet: QuietOption = False) -> None:
+def resume(
+    name: StudyArgument,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    address: AddressOption = None,
+    quiet: QuietOption = False,
+) -> None:
     """Go on with an interrupted study.
 
     Its open trials go on first, under their own numbers and from their last epochs; then the rest of the budget is run.
@@ -80,7 +88,7 @@ def resume(name: StudyArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE, 
     settings = load_settings(name, place)
     from studies.launch import resume as start
 
-    _run(settings, place, quiet, lambda watcher: start(name, place, ray_address(), watcher))
+    _run(settings, place, quiet, lambda watcher: start(name, place, address, watcher))
 
 
 def extend(
@@ -88,6 +96,7 @@ def extend(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     trials: Annotated[int | None, typer.Option("--trials", metavar="N", help="new total of trials", min=1)] = None,
     hours: Annotated[float | None, typer.Option("--hours", metavar="H", help="new total of driver hours")] = None,
+    address: AddressOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Raise a study's budget and go on with it."""
@@ -99,7 +108,7 @@ def extend(
             f"asked the driver that is running study {name!r}; it takes up the new budget", markup=False
         )
         return
-    resume(name, workspace, quiet)
+    resume(name, workspace, address, quiet)
 
 
 def _run(settings: StudySettings, place: Workspace, quiet: bool, start: "Callable[[Progress], Outcome]") -> None:
@@ -150,11 +159,6 @@ def study_words(name: str, place: Workspace) -> str:
 def exit_code(outcome: "Outcome") -> int:
     """130 where a signal ended a run, 1 where all of it failed, else 0."""
     return 130 if outcome.interrupted else 1 if outcome.hopeless else 0
-
-
-def ray_address() -> str | None:
-    """The Ray cluster that the environment names, None for one of this machine's own."""
-    return os.environ.get("RAY_ADDRESS") or None
 
 
 def console_of_lines(*, stderr: bool = False) -> Console:
