@@ -1,7 +1,9 @@
 """What a study writes to MLflow, and how MLflow catches up after a crash."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,16 +11,21 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from search.records.mlflow_mirror import Changes, MlflowMirror, WantedRun
 from search.records.mlflow_recorder import MlflowRecorder
-from search.records.mlflow_store import Family, MlflowStore
+from search.records.mlflow_store import Family, MlflowStore, TrackingError, TrialEnd
 from search.states import MLFLOW_STATUS, Reason
+from search.storage import StorageLost, masked, shown
 from studies.provenance import git_state, versions
 from studies.stored import trials_left
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
 from trainables.trial_folder import TrialFolder
 
+# Budget and rows may grow, and MLflow's parameters cannot change: they stand in study.json.
 CHANGING = ("search.trials", "search.hours", "rows.", "base")
+# The metric that Optuna has as a trial's values, and the one of its best.
+VALUE, BEST = "val/miou", "best/val_miou"
 
 
 @contextmanager
@@ -31,83 +38,138 @@ def recording(
 ) -> Iterator[MlflowRecorder]:
     """The study's recorder while its driver runs: MLflow is brought up to date first, and all is written at the end.
 
-    The runs of a `family` other than the search's stand in the same experiment.
+    The runs of a `family` other than the search's stand in the same experiment. Raises TrackingError where MLflow
+    does not answer at the beginning; what it does not take later is said at the end.
     """
-    store = MlflowStore(workspace.tracking, settings.name, workspace.artifacts, "best/val_miou", family)
-    git = git_state(Path.cwd())
     facts = study.user_attrs["facts"]
-    # Budget and rows may grow, and MLflow's parameters cannot change: they stand in study.json.
-    flat = {key: value for key, value in flatten(settings.resolved()).items() if not key.startswith(CHANGING)}
-    artifacts = {
-        "study.json": json.dumps(settings.resolved(), indent=1),
-        "versions.json": json.dumps(versions(), indent=1),
-        "facts.json": json.dumps(facts, indent=1),
-    }
-    if git.get("diff"):
-        artifacts["uncommitted.diff"] = git["diff"]
-    tags = {f"contourney.fingerprint.{split}": value for split, value in facts["fingerprints"].items()}
-    tags |= {"contourney.metric": facts["metric"]} | ({"mlflow.source.git.commit": git["commit"]} if git else {})
-    store.describe(flat, tags, artifacts)
+    with answering(workspace):
+        store = MlflowStore(workspace.tracking, settings.name, workspace.artifacts, BEST, family)
+        parameters, tags, texts = description(facts, settings)
+        git = git_state(Path.cwd())
+        texts["versions.json"] = json.dumps(versions(), indent=1)
+        if git:
+            tags["mlflow.source.git.commit"] = git["commit"]
+        if git.get("diff"):
+            texts["uncommitted.diff"] = git["diff"]
+        MlflowMirror(store).put_parent(parameters, tags, texts, finished=None)
+        bring_up_to_date(study, store, workspace, facts["class_names"])
 
-    def finish(number: int) -> dict[str, Any]:
-        return trial_artifacts(workspace.trial_folder(study.study_name, number), facts["class_names"])
+    def finish(number: int) -> TrialEnd:
+        folder = workspace.trial_folder(study.study_name, number)
+        rows = TrialFolder(folder).rows()
+        values = {row["epoch"]: row["value"] for row in rows if row["value"] is not None}
+        return trial_end(folder, rows, values, facts["class_names"])
 
-    catch_up(study, store, workspace, finish)
     recorder = MlflowRecorder(store, finish, say)
+    finished: bool | None = False
     try:
         yield recorder
+        finished = not trials_left(study)
+    except StorageLost:
+        # By now another driver may write.
+        finished = None
+        raise
     finally:
-        recorder.close()
+        recorder.close(finished)
         if recorder.missing:
-            again = f"contourney resume {settings.name}" if family is None else "the same command again"
-            say(f"MLflow lacks {recorder.missing} records; {again} writes them")
-        else:
-            store.close_study(not trials_left(study))
+            words = f"contourney reconcile {shlex.quote(settings.name)} --workspace {shlex.quote(str(workspace.root))}"
+            say(f"MLflow lacks {recorder.missing} records of this run; once it answers again, write them with: {words}")
 
 
-def catch_up(
-    study: optuna.Study, store: MlflowStore, workspace: Workspace, finish: Callable[[int], Mapping[str, Any]]
-) -> None:
-    """Write to MLflow what a crash kept from it, from Optuna and the trial folders; what is there stays as it is."""
+@contextmanager
+def answering(workspace: Workspace) -> Iterator[None]:
+    """Raises TrackingError for whatever MLflow says instead of taking what it is given."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException) as error:
+        reason = masked((str(error).strip() or type(error).__name__).splitlines()[0], workspace.tracking)[:200]
+        raise TrackingError(f"MLflow at {shown(workspace.tracking)} does not take records: {reason}") from error
+
+
+def description(
+    facts: Mapping[str, Any], settings: StudySettings | None
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """What the parent run has of a study: parameters, tags, and texts by file name."""
+    texts = {"facts.json": json.dumps(facts, indent=1)}
+    parameters = {}
+    if settings is not None:
+        texts["study.json"] = json.dumps(settings.resolved(), indent=1)
+        flat = flatten(settings.resolved())
+        parameters = {key: str(value) for key, value in flat.items() if not key.startswith(CHANGING)}
+    tags = {f"contourney.fingerprint.{split}": value for split, value in facts["fingerprints"].items()}
+    return parameters, tags | {"contourney.metric": facts["metric"]}, texts
+
+
+def bring_up_to_date(
+    study: optuna.Study, store: MlflowStore, workspace: Workspace, class_names: list[str], *, thorough: bool = False
+) -> Changes:
+    """Write to MLflow what it lacks of the trials, from Optuna and the trial folders.
+
+    A trial that has ended in MLflow as in Optuna is looked at only where `thorough`.
+    """
+    mirror, changes = MlflowMirror(store), Changes()
     for trial in study.get_trials(deepcopy=False):
+        told = store.states.get(trial.number) == (trial.state.name, MLFLOW_STATUS[trial.state])
+        # A trial that waits is compared whatever MLflow says of it: it may have gone on, and died, unseen there.
+        skipped = trial.state.is_finished() and told and not thorough
         # Without a reason it waits for its first start.
         never_started = trial.state is TrialState.WAITING and trial.user_attrs.get("reason") is None
-        # A trial that waits is written again whatever MLflow says of it: it may have gone on, and died, unseen there.
-        told = trial.state.is_finished() and store.states.get(trial.number) == (
-            trial.state.name,
-            MLFLOW_STATUS[trial.state],
-        )
-        if trial.state is TrialState.RUNNING or never_started or told:
-            continue
-        store.open_trial(trial.number, trial.params)
-        for row in TrialFolder(workspace.trial_folder(study.study_name, trial.number)).rows():
-            if row["epoch"] in trial.intermediate_values:
-                store.add_epoch(trial.number, row)
-        store.close_trial(
-            trial.number,
-            trial.state,
-            Reason(trial.user_attrs["reason"]),
-            _ended_s(trial),
-            finish(trial.number) if trial.state.is_finished() else {},
-        )
+        if not (skipped or never_started):
+            folder = workspace.trial_folder(study.study_name, trial.number)
+            changes.add(mirror.put_trial(wanted_run(trial, folder, class_names)))
+    return changes
 
 
-def trial_artifacts(folder: Path, class_names: list[str]) -> dict[str, Any]:
-    """A trial's files for MLflow: IoU per class by epoch, the settings it really used, and its best value."""
-    rows = TrialFolder(folder).rows()
-    valued = [row for row in rows if row["value"] is not None]
-    if not valued:
-        return {}
-    best = max(valued, key=lambda row: (row["value"], -row["epoch"]))
+def wanted_run(trial: FrozenTrial, folder: Path, class_names: list[str]) -> WantedRun:
+    """What MLflow must have of a trial: Optuna's values, and all else from the rows of its folder."""
+    started, ended = trial.datetime_start, trial.datetime_complete or trial.datetime_start
+    started_s = started.timestamp() if started else 0.0
+    values = {epoch: value for epoch, value in trial.intermediate_values.items() if math.isfinite(value)}
+    written = {row["epoch"]: row for row in TrialFolder(folder).rows()} if folder.is_dir() else {}
+    rows = [
+        # A first write wins: where a folder has another value, it is of an epoch that was trained again.
+        {**row, "metrics": {**row["metrics"], VALUE: values.get(epoch)}}
+        for epoch, row in sorted(written.items())
+        if epoch in trial.intermediate_values or row["value"] is None
+    ]
+    # Without its folder a trial has what Optuna knows.
+    rows += [
+        {"epoch": epoch, "metrics": {VALUE: value}, "ended_s": started_s, "value": value, "arrays": {}}
+        for epoch, value in values.items()
+        if epoch not in written
+    ]
+    reason = trial.user_attrs.get("reason")
+    return WantedRun(
+        number=trial.number,
+        values=trial.params,
+        rows=rows,
+        state=trial.state,
+        reason=Reason(reason) if reason else None,
+        started_s=started_s,
+        ended_s=ended.timestamp() if ended else started_s,
+        end=trial_end(folder, rows, values, class_names) if trial.state.is_finished() else TrialEnd(),
+    )
+
+
+def trial_end(
+    folder: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[int, float], class_names: list[str]
+) -> TrialEnd:
+    """An ended trial's best value and its files: IoU per class by epoch, and the settings it really used."""
+    if not values:
+        return TrialEnd()
+    best_epoch = min(values, key=lambda epoch: (-values[epoch], epoch))
+    ended_s = next(row["ended_s"] for row in rows if row["epoch"] == best_epoch)
     ious = {str(row["epoch"]): _named(row["arrays"].get("val/iou", []), class_names) for row in rows}
-    files: dict[str, Any] = {
-        "iou_per_class.json": {"best_epoch": best["epoch"], "epochs": ious},
-        "best": (best["value"], best["epoch"]),
-    }
+    files: dict[str, Any] = (
+        {"iou_per_class.json": {"best_epoch": best_epoch, "epochs": ious}} if any(ious.values()) else {}
+    )
     applied = folder / "applied.json"
     if applied.is_file():
         files["applied.json"] = json.loads(applied.read_text(encoding="utf-8"))
-    return files
+    return TrialEnd((values[best_epoch], best_epoch, ended_s), files)
 
 
 def _named(ious: list[float | None], class_names: list[str]) -> dict[str, float | None]:
@@ -123,9 +185,3 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         flat |= flatten(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
     return flat
-
-
-def _ended_s(trial: FrozenTrial) -> float:
-    when = trial.datetime_complete or trial.datetime_start
-    assert when is not None
-    return when.timestamp()

@@ -8,10 +8,13 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from search.records.mlflow_store import MlflowStore
+from search.records.mlflow_store import MlflowStore, TrialEnd, is_refused
 from search.states import Reason
+from search.storage import masked
 
 RETRY_S = 5.0
+# At the end a server that restarts is waited for, one that is gone is not.
+END_PATIENCE_S = 10.0
 
 
 class MlflowRecorder:
@@ -20,10 +23,8 @@ class MlflowRecorder:
     What cannot be written by the end is said in `missing`; Optuna and the trial folders hold it.
     """
 
-    def __init__(
-        self, store: MlflowStore, finish: Callable[[int], Mapping[str, Any]], warn: Callable[[str], None]
-    ) -> None:
-        """`finish` gives a trial's artifacts (file name -> JSON value) once it has ended."""
+    def __init__(self, store: MlflowStore, finish: Callable[[int], TrialEnd], warn: Callable[[str], None]) -> None:
+        """`finish` gives the best value and files of a trial that has ended."""
         self._store = store
         self._finish = finish
         self._warn = warn
@@ -32,6 +33,8 @@ class MlflowRecorder:
         self._news = threading.Condition()
         self._away = False
         self._closing = threading.Event()
+        # When the last attempt is due, in seconds of the monotonic clock.
+        self._end_s = float("inf")
         self.missing = 0
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="mlflow-recorder", daemon=True)
@@ -50,8 +53,8 @@ class MlflowRecorder:
         ended_s = time.time()
 
         def close() -> None:
-            artifacts = self._finish(number) if state.is_finished() else {}
-            self._store.close_trial(number, state, reason, ended_s, artifacts)
+            end = self._finish(number) if state.is_finished() else TrialEnd()
+            self._store.close_trial(number, state, reason, ended_s, end)
 
         self._queue.put(close)
 
@@ -62,8 +65,15 @@ class MlflowRecorder:
                 self._news.wait_for(lambda: number in self._run_ids or self._away)
             return self._run_ids.get(number)
 
-    def close(self) -> None:
-        """Write what is queued and end the thread; raises RuntimeError if the thread has died of an error of ours."""
+    def close(self, finished: bool | None) -> None:
+        """Write what is queued and that the study is `finished` or waits, and end the thread.
+
+        With None nothing more is written: somebody else does by now. Raises RuntimeError if the thread has died of an
+        error of ours.
+        """
+        if finished is not None:
+            self._queue.put(lambda: self._store.close_study(finished))
+        self._end_s = time.monotonic() + (END_PATIENCE_S if finished is not None else -1.0)
         self._closing.set()
         self._queue.put(None)
         self._thread.join()
@@ -81,7 +91,7 @@ class MlflowRecorder:
             self._write()
         except BaseException as error:  # noqa: BLE001 - a thread's edge: kept for `close`, and nobody waits for a run id
             self._failure = error
-            self._warn(f"recording to MLflow failed ({_first_line(error)}); the study goes on")
+            self._warn(f"recording to MLflow failed ({self._reason(error)}); the study goes on")
             self._set_away(True)
 
     def _write(self) -> None:
@@ -98,26 +108,37 @@ class MlflowRecorder:
             self._run(self._store.flush)
 
     def _run(self, step: Callable[[], None]) -> None:
-        while True:
+        while not (self._away and time.monotonic() > self._end_s):
             try:
                 step()
             except self._store.errors as error:
-                if not self._away:
-                    self._warn(f"MLflow does not take records ({_first_line(error)}); the study goes on")
-                self._set_away(True)
-                if self._closing.is_set():
-                    self.missing += 1
+                if is_refused(error):
+                    self._refuse(error)
                     return
-                self._closing.wait(RETRY_S)
+                if not self._away:
+                    self._warn(f"MLflow does not take records ({self._reason(error)}); the study goes on")
+                self._set_away(True)
+                # An end cuts the wait short; then there are a few attempts.
+                self._closing.wait(RETRY_S) if not self._closing.is_set() else time.sleep(RETRY_S / 5)
             else:
+                if self._away:
+                    self._warn("MLflow takes records again")
                 self._set_away(False)
                 return
+        self.missing += 1
+
+    def _refuse(self, error: Exception) -> None:
+        if not self.missing:
+            self._warn(f"MLflow refuses a record ({self._reason(error)}); the study goes on")
+        self.missing += 1
+        # Whichever of the buffered ones it was, it would be refused again.
+        self._store.drop()
 
     def _set_away(self, away: bool) -> None:
         with self._news:
             self._away = away
             self._news.notify_all()
 
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    def _reason(self, error: BaseException) -> str:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return masked(line, self._store.uri)[:200]

@@ -4,7 +4,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 from optuna.trial import TrialState
 
 from search.states import MLFLOW_STATUS, Reason
-from search.storage import shown
+from search.storage import masked, shown
 
+STATE, REASON = "contourney.state", "contourney.reason"
 METRICS_A_BATCH = 1000
 PARAMETERS_A_BATCH = 100
 
@@ -33,7 +34,7 @@ def check_tracking(uri: str, study: str) -> None:
     try:
         experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(study)
     except (MlflowException, RequestException, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = masked(str(error).strip().splitlines()[0], uri)[:200]
         raise TrackingError(
             f"MLflow at {shown(uri)} does not answer: {reason}; start it, or correct MLFLOW_TRACKING_URI"
         ) from error
@@ -51,6 +52,14 @@ class RunLabel:
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """What a run has of an ended trial: its best value (value, epoch, end of that epoch in s), JSON values by file."""
+
+    best: tuple[float, int, float] | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,102 +98,107 @@ class MlflowStore:
         from requests.exceptions import RequestException
 
         self.errors: tuple[type[Exception], ...] = (MlflowException, RequestException, OSError)
-        self._client = MlflowClient(tracking_uri=uri)
+        self.uri = uri
+        self.client = MlflowClient(tracking_uri=uri)
+        self.best_metric = best_metric
         self._study = study
         self._family = family or trial_family(study)
-        self._best_metric = best_metric
-        self._runs: dict[int, str] = {}
+        # Runs by trial, and those of a trial that has another already.
+        self.runs: dict[int, str] = {}
+        self.doubles: dict[int, list[str]] = {}
+        self._tried: set[int] = set()
         self._pending: dict[str, list[Any]] = {}
         self.experiment_id = self._open_experiment(artifacts)
         self.parent_id = self._open_parent(self._family)
         # One listing now replaces a look-up by tag before each run is created.
         self.states = self._list_states()
 
-    def describe(self, parameters: Mapping[str, Any], tags: Mapping[str, str], artifacts: Mapping[str, str]) -> None:
-        """Write what the whole study shares to the parent run; `artifacts` are texts by file name."""
-        from mlflow.entities import Param, RunTag
-
-        known = self._client.get_run(self.parent_id).data.params
-        new = [Param(key, str(value)) for key, value in parameters.items() if key not in known]
-        for start in range(0, len(new), PARAMETERS_A_BATCH):
-            self._client.log_batch(self.parent_id, params=new[start : start + PARAMETERS_A_BATCH])
-        self._client.log_batch(self.parent_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        for name, text in artifacts.items():
-            self._client.log_text(self.parent_id, text, name)
-
     def open_trial(self, number: int, values: Mapping[str, Any]) -> str:
         """The run id of a trial, RUNNING, with its parameters; found by tag or created."""
+        if number in self.runs:
+            self.client.update_run(self.runs[number], status=MLFLOW_STATUS[TrialState.RUNNING])
+            self.client.set_tag(self.runs[number], STATE, TrialState.RUNNING.name)
+        else:
+            self.create(number, None)
+        # Of a run that is there too: a crash may have come before its parameters, and equal ones change nothing.
+        self.add_parameters(self.runs[number], self.parameters(number, values))
+        return self.runs[number]
+
+    def create(self, number: int, started_s: float | None) -> str:
+        """Create the run of a trial that started at `started_s`, now if None; returns its id."""
+        label = self._family.label(number)
+        own = {"mlflow.parentRunId": self.parent_id, self._family.number: str(number)}
+        if number in self._tried:
+            # An answer may have been lost, not the run.
+            mine = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
+            if found := self._find_run(mine):
+                self.runs[number] = found
+                return found
+        self._tried.add(number)
+        tags = {**label.tags, **own, STATE: TrialState.RUNNING.name}
+        self.runs[number] = self._create(label.name, tags, started_s)
+        self._tried.discard(number)
+        return self.runs[number]
+
+    def parameters(self, number: int, values: Mapping[str, Any]) -> dict[str, str]:
+        """The parameters of a trial's run."""
+        return {key: str(value) for key, value in {**self._family.label(number).parameters, **values}.items()}
+
+    def add_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
+        """Write parameters to a run, at most 100 a call."""
         from mlflow.entities import Param
 
-        label = self._family.label(number)
-        run_id = self._runs.get(number)
-        if run_id is None:
-            tags = {
-                **label.tags,
-                "mlflow.parentRunId": self.parent_id,
-                self._family.number: str(number),
-                "contourney.state": TrialState.RUNNING.name,
-            }
-            run_id = self._runs[number] = self._create(label.name, tags)
-        else:
-            self._client.update_run(run_id, status=MLFLOW_STATUS[TrialState.RUNNING])
-            self._client.set_tag(run_id, "contourney.state", TrialState.RUNNING.name)
-        # Of a run that is there too: a crash may have come before its parameters, and equal ones change nothing.
-        parameters = [Param(path, str(value)) for path, value in {**label.parameters, **values}.items()]
-        for start in range(0, len(parameters), PARAMETERS_A_BATCH):
-            self._client.log_batch(run_id, params=parameters[start : start + PARAMETERS_A_BATCH])
-        return run_id
+        new = [Param(key, value) for key, value in parameters.items()]
+        for start in range(0, len(new), PARAMETERS_A_BATCH):
+            self.client.log_batch(run_id, params=new[start : start + PARAMETERS_A_BATCH])
 
     def add_epoch(self, number: int, row: Mapping[str, Any]) -> None:
         """Buffer one epoch's finite metrics until `flush` or the end of the trial."""
-        from mlflow.entities import Metric
+        self._pending.setdefault(self._known(number), []).extend(row_points(row))
 
-        when_ms = int(row["ended_s"] * 1000)
-        points = [
-            Metric(key, float(value), when_ms, int(row["epoch"]))
-            for key, value in row["metrics"].items()
-            if value is not None and math.isfinite(value)
-        ]
-        self._pending.setdefault(self._known(number), []).extend(points)
+    def drop(self) -> None:
+        """Forget the buffered metrics."""
+        self._pending.clear()
 
     def flush(self) -> None:
         """Write the buffered metrics, at most 1,000 a call."""
         for run_id in list(self._pending):
             points = self._pending[run_id]
             while points:
-                self._client.log_batch(run_id, metrics=points[:METRICS_A_BATCH])
+                self.client.log_batch(run_id, metrics=points[:METRICS_A_BATCH])
                 del points[:METRICS_A_BATCH]
             del self._pending[run_id]
 
-    def close_trial(
-        self, number: int, state: TrialState, reason: Reason, ended_s: float, artifacts: Mapping[str, Any]
-    ) -> None:
-        """Write a trial's state and reason, its best value and its artifacts (JSON values by file name).
-
-        `artifacts` may hold `best`: (value, epoch); it becomes the best metric at that epoch.
-        """
-        from mlflow.entities import Metric, RunTag
-
+    def close_trial(self, number: int, state: TrialState, reason: Reason, ended_s: float, end: TrialEnd) -> None:
+        """Write a trial's best value, files, reason and state."""
         run_id = self._known(number)
         self.flush()
-        files = dict(artifacts)
-        best = files.pop("best", None)
-        metrics = [Metric(self._best_metric, best[0], int(ended_s * 1000), best[1])] if best else []
-        self._log_files(run_id, files)
-        # The state goes last: a run whose tag says COMPLETE has everything.
-        tags = [RunTag("contourney.reason", reason), RunTag("contourney.state", state.name)]
-        self._client.log_batch(run_id, metrics=metrics, tags=tags)
+        self.log_files(run_id, {name: file_text(value) for name, value in end.files.items()})
+        points = [best_point(self.best_metric, end)] if end.best else []
+        self.tell(run_id, state, reason, ended_s, points)
+
+    def tell(
+        self, run_id: str, state: TrialState, reason: Reason | None, ended_s: float, points: Sequence[Any] = ()
+    ) -> None:
+        """Write a trial's state and reason, and last metric points with them.
+
+        The state goes last: a run whose tag and status say that its trial has ended has everything.
+        """
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(REASON, reason)] if reason else []
+        self.client.log_batch(run_id, metrics=points, tags=[*tags, RunTag(STATE, state.name)])
         if state.is_finished():
-            self._client.set_terminated(run_id, MLFLOW_STATUS[state], int(ended_s * 1000))
+            self.client.set_terminated(run_id, MLFLOW_STATUS[state], int(ended_s * 1000))
         else:
-            self._client.update_run(run_id, status=MLFLOW_STATUS[state])
+            self.client.update_run(run_id, status=MLFLOW_STATUS[state])
 
     def close_study(self, finished: bool) -> None:
         """End the parent run, or let it wait."""
         if finished:
-            self._client.set_terminated(self.parent_id, "FINISHED")
+            self.client.set_terminated(self.parent_id, "FINISHED")
         else:
-            self._client.update_run(self.parent_id, status="SCHEDULED")
+            self.client.update_run(self.parent_id, status="SCHEDULED")
 
     def add_confirmatory_run(
         self, role: str, key: str, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path
@@ -200,10 +214,10 @@ class MlflowStore:
         own = {"mlflow.parentRunId": parent_id, "contourney.role": role, "contourney.key": key, **tags}
         run_id = run_id or self._create(f"{role}-{key}", own)
         when_ms = int(time.time() * 1000)
-        self._client.log_batch(run_id, metrics=[Metric(name, value, when_ms, 0) for name, value in metrics.items()])
-        self._client.log_artifacts(run_id, str(folder))
-        self._client.set_terminated(run_id, "FINISHED")
-        self._client.set_terminated(parent_id, "FINISHED")
+        self.client.log_batch(run_id, metrics=[Metric(name, value, when_ms, 0) for name, value in metrics.items()])
+        self.client.log_artifacts(run_id, str(folder))
+        self.client.set_terminated(run_id, "FINISHED")
+        self.client.set_terminated(parent_id, "FINISHED")
         return run_id
 
     def register_model(self, run_id: str, path: str, name: str, alias: str) -> int:
@@ -214,16 +228,16 @@ class MlflowStore:
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.create_registered_model(name)
+            self.client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        versions = self._client.search_model_versions(f"name = '{_quoted(name)}'")
+        versions = self.client.search_model_versions(f"name = '{_quoted(name)}'")
         found = next((version for version in versions if version.run_id == run_id), None)
         if found is None:
-            source = f"{self._client.get_run(run_id).info.artifact_uri}/{path}"
-            found = self._client.create_model_version(name, source, run_id=run_id)
-        self._client.set_registered_model_alias(name, alias, found.version)
+            source = f"{self.client.get_run(run_id).info.artifact_uri}/{path}"
+            found = self.client.create_model_version(name, source, run_id=run_id)
+        self.client.set_registered_model_alias(name, alias, found.version)
         return int(found.version)
 
     def _list_states(self) -> dict[int, tuple[str, str]]:
@@ -231,35 +245,40 @@ class MlflowStore:
         found: dict[int, tuple[str, str]] = {}
         token = None
         while True:
-            page = self._client.search_runs(
+            page = self.client.search_runs(
                 [self.experiment_id],
                 f"tags.`mlflow.parentRunId` = '{self.parent_id}'",
                 max_results=500,
+                # The first of two runs of a trial counts.
+                order_by=["start_time ASC"],
                 page_token=token,
             )
             for run in page:
                 if self._family.number in run.data.tags:
                     number = int(run.data.tags[self._family.number])
-                    self._runs[number] = str(run.info.run_id)
-                    found[number] = (run.data.tags.get("contourney.state", ""), run.info.status)
+                    if number in found:
+                        self.doubles.setdefault(number, []).append(str(run.info.run_id))
+                        continue
+                    self.runs[number] = str(run.info.run_id)
+                    found[number] = (run.data.tags.get(STATE, ""), run.info.status)
             token = page.token
             if not token:
                 return found
 
-    def _log_files(self, run_id: str, files: Mapping[str, Any]) -> None:
-        if not files:
+    def log_files(self, run_id: str, texts: Mapping[str, str]) -> None:
+        """Write texts as a run's artifacts by file name."""
+        if not texts:
             return
         with tempfile.TemporaryDirectory() as folder:
-            for name, value in files.items():
-                text = json.dumps(value, indent=1, ensure_ascii=False)
+            for name, text in texts.items():
                 Path(folder, name).write_text(text, encoding="utf-8")
-            self._client.log_artifacts(run_id, folder)
+            self.client.log_artifacts(run_id, folder)
 
     def _known(self, number: int) -> str:
-        return self._runs[number] if number in self._runs else self.open_trial(number, {})
+        return self.runs[number] if number in self.runs else self.open_trial(number, {})
 
     def _find_run(self, condition: str) -> str | None:
-        runs = self._client.search_runs([self.experiment_id], condition, max_results=1, order_by=["start_time ASC"])
+        runs = self.client.search_runs([self.experiment_id], condition, max_results=1, order_by=["start_time ASC"])
         return str(runs[0].info.run_id) if runs else None
 
     def _open_parent(self, family: Family) -> str:
@@ -267,14 +286,46 @@ class MlflowStore:
         return self._find_run(f"tags.`{key}` = '{_quoted(value)}'") or self._create(family.parent, {key: value})
 
     def _open_experiment(self, artifacts: str | None) -> str:
-        experiment = self._client.get_experiment_by_name(self._study)
+        experiment = self.client.get_experiment_by_name(self._study)
         if experiment is None:
-            return str(self._client.create_experiment(self._study, artifact_location=artifacts))
+            return str(self.client.create_experiment(self._study, artifact_location=artifacts))
         return str(experiment.experiment_id)
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
-        run = self._client.create_run(self.experiment_id, run_name=name, tags=dict(tags))
+    def _create(self, name: str, tags: Mapping[str, str], started_s: float | None = None) -> str:
+        started_ms = None if started_s is None else int(started_s * 1000)
+        run = self.client.create_run(self.experiment_id, start_time=started_ms, run_name=name, tags=dict(tags))
         return str(run.info.run_id)
+
+
+def row_points(row: Mapping[str, Any]) -> list[Any]:
+    """The finite metrics of an epoch as MLflow's, at the end of that epoch."""
+    from mlflow.entities import Metric
+
+    when_ms = int(row["ended_s"] * 1000)
+    return [
+        Metric(key, float(value), when_ms, int(row["epoch"]))
+        for key, value in row["metrics"].items()
+        if value is not None and math.isfinite(value)
+    ]
+
+
+def best_point(metric: str, end: TrialEnd) -> Any:
+    """The best value of a trial that has one, at the end of its epoch: whoever writes it, it is the same point."""
+    from mlflow.entities import Metric
+
+    assert end.best is not None
+    value, epoch, ended_s = end.best
+    return Metric(metric, value, int(ended_s * 1000), epoch)
+
+
+def file_text(value: Any) -> str:
+    """A JSON value as a file."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether MLflow answers and will never take this record; everything else may pass with time."""
+    return getattr(error, "error_code", None) in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 
 
 def _quoted(text: str) -> str:
