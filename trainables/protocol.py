@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainables.ranks import ALONE, Ranks
 from trainables.settings import TrialSettings
 
 State = Mapping[str, Any]
@@ -16,12 +17,17 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Context:
-    """Where a trial may write, where prepared data lie, and what it computes on."""
+    """Where a trial may write, where prepared data lie, and what it computes on.
+
+    `micro_batch` is the number of images that may be on the device at once in training, None for whole batches.
+    """
 
     folder: Path
     cache: Path
     device: torch.device
     threads: int
+    micro_batch: int | None = None
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 
 from trainables.losses.scores import Scores
 from trainables.losses.settings import BoundarySettings
+from trainables.losses.target import Target
 from trainables.losses.terms import ratio
 
 
@@ -30,7 +31,11 @@ class Boundary:
         """[sum of products, valid pixels]."""
         # The host computes the distances while the device is still at what came before.
         distances_BKHW = scores.target.distances_BKHW
-        return torch.stack([(distances_BKHW * scores.chance_BKHW).sum(), scores.target.pixels_K.sum()])
+        return torch.stack([(distances_BKHW * scores.chance_BKHW).sum(), self.weight(scores.target)])
+
+    def weight(self, target: Target) -> torch.Tensor:
+        """The number of valid pixels."""
+        return target.pixels_K.sum()
 
     def value(self, statistics: torch.Tensor) -> torch.Tensor:
         """Mean over pixels."""

@@ -1,7 +1,8 @@
 """The loss of a trial: the weighted sum of its terms, and its figure over an epoch."""
 
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from trainables.losses.focal import Focal
 from trainables.losses.lovasz import Lovasz
 from trainables.losses.scores import Scores
 from trainables.losses.settings import LossSettings
-from trainables.losses.terms import LossError, LossTerm
+from trainables.losses.target import Target
+from trainables.losses.terms import AdditiveTerm, LossError, LossTerm, ratio
+from trainables.ranks import ALONE, Ranks
 
 # Keys are the names under `loss.terms`; a factory takes that term's settings and the class weights.
 TERMS: dict[str, Callable[[Any, torch.Tensor | None], LossTerm]] = {
@@ -29,6 +32,14 @@ TERMS: dict[str, Callable[[Any, torch.Tensor | None], LossTerm]] = {
 }
 
 Statistics = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class WholeBatch:
+    """What the pieces of a batch have in common: for each term that adds up its sum of weights, and the images."""
+
+    weights: Statistics
+    images: int
 
 
 class Criterion:
@@ -75,6 +86,33 @@ class Criterion:
         values = [factor * self._terms[name].value(statistics[name]) for name, factor in self.factors.items()]
         return torch.stack(values).sum()
 
+    def weights(self, target: Target) -> dict[str, torch.Tensor]:
+        """For each term that adds up, the weight of a piece's valid pixels."""
+        target = target.without(self.ignore_target) if self.ignore_target else target
+        return {name: term.weight(target) for name, term in self._in_force() if isinstance(term, AdditiveTerm)}
+
+    def share(self, statistics: Statistics, whole: WholeBatch, images: int) -> torch.Tensor:
+        """What a piece of a batch adds to its loss.
+
+        A term that adds up has its sum divided by the weight of the whole batch, which is exact. Of another, such as
+        dice, the piece's own value counts by its share of the images: another loss than that of the whole batch.
+        """
+        shares = []
+        for name, factor in self.factors.items():
+            if name in whole.weights:
+                shares.append(factor * ratio(statistics[name][0], whole.weights[name]))
+            else:
+                shares.append(factor * self._terms[name].value(statistics[name]) * (images / whole.images))
+        return torch.stack(shares).sum()
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the loss of a batch follows exactly from pieces of it."""
+        return all(isinstance(term, AdditiveTerm) for _, term in self._in_force())
+
+    def _in_force(self) -> Iterator[tuple[str, LossTerm]]:
+        return ((name, self._terms[name]) for name in self.factors)
+
     def _share(self, name: str, epoch: int) -> float:
         warmup_epochs = self._terms[name].parameters.get("warmup_epochs", 0.0)
         return min(1.0, (epoch - 1) / warmup_epochs) if warmup_epochs else 1.0
@@ -104,6 +142,7 @@ class EpochLoss:
             value = value.detach().double()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-    def value(self) -> float:
-        """The loss over all pixels of the epoch; NaN before any batch."""
-        return float(self._criterion.value(self._sums)) if self._sums else float("nan")
+    def value(self, ranks: Ranks = ALONE) -> float:
+        """The loss over all pixels of the epoch, of all ranks; NaN before any batch."""
+        sums = {name: ranks.sum(value) for name, value in self._sums.items()}
+        return float(self._criterion.value(sums)) if sums else float("nan")

@@ -6,6 +6,7 @@ import torch
 
 from trainables.losses.scores import Scores
 from trainables.losses.settings import CrossEntropySettings
+from trainables.losses.target import Target
 from trainables.losses.terms import ratio
 
 
@@ -27,14 +28,16 @@ class CrossEntropy:
 
     def statistics(self, scores: Scores) -> torch.Tensor:
         """[sum of weighted losses, sum of weights]."""
-        pixels_K = scores.target.pixels_K
-        if self._weights_K is None:
-            total, weight = scores.loss_BHW.sum(), pixels_K.sum()
-        else:
-            total, weight = scores.weighted_loss_BHW(self._weights_K).sum(), pixels_K @ self._weights_K
+        losses_BHW = scores.loss_BHW if self._weights_K is None else scores.weighted_loss_BHW(self._weights_K)
+        total = losses_BHW.sum()
         if self._smoothing:
             total = torch.lerp(total, self._spread(scores), self._smoothing)
-        return torch.stack([total, weight])
+        return torch.stack([total, self.weight(scores.target)])
+
+    def weight(self, target: Target) -> torch.Tensor:
+        """The sum of the valid pixels' class weights."""
+        pixels_K = target.pixels_K
+        return pixels_K.sum() if self._weights_K is None else pixels_K.to(self._weights_K) @ self._weights_K
 
     def value(self, statistics: torch.Tensor) -> torch.Tensor:
         """Mean loss."""

@@ -6,6 +6,7 @@ import torch
 
 from trainables.losses.scores import Scores
 from trainables.losses.settings import FocalSettings
+from trainables.losses.target import Target
 from trainables.losses.terms import ratio
 
 
@@ -26,15 +27,16 @@ class Focal:
 
     def statistics(self, scores: Scores) -> torch.Tensor:
         """[sum of weighted losses, sum of weights]."""
-        pixels_K = scores.target.pixels_K
-        if self._weights_K is None:
-            losses_BHW, weight = scores.loss_BHW, pixels_K.sum()
-        else:
-            losses_BHW, weight = scores.weighted_loss_BHW(self._weights_K), pixels_K @ self._weights_K
+        losses_BHW = scores.loss_BHW if self._weights_K is None else scores.weighted_loss_BHW(self._weights_K)
         # 1 - p without cancellation. Powers below 1 have no finite slope at 0, where certain and ignored pixels are.
         doubt_BHW = -torch.expm1(-scores.loss_BHW)
         doubt_BHW = doubt_BHW.clamp_min(torch.finfo(doubt_BHW.dtype).tiny)
-        return torch.stack([(losses_BHW * doubt_BHW**self._gamma).sum(), weight])
+        return torch.stack([(losses_BHW * doubt_BHW**self._gamma).sum(), self.weight(scores.target)])
+
+    def weight(self, target: Target) -> torch.Tensor:
+        """The sum of the valid pixels' class weights."""
+        pixels_K = target.pixels_K
+        return pixels_K.sum() if self._weights_K is None else pixels_K.to(self._weights_K) @ self._weights_K
 
     def value(self, statistics: torch.Tensor) -> torch.Tensor:
         """Mean loss."""

@@ -11,10 +11,10 @@ from trainables.losses.target import Target
 
 
 class Scores:
-    """Logits [B, K, H, W] of any precision against a target; figures are fp32."""
+    """Logits [B, K, H, W] of any precision against a target; figures are fp32, or fp64 of fp64 logits."""
 
     def __init__(self, logits_BKHW: torch.Tensor, target: Target) -> None:
-        self.logits_BKHW = logits_BKHW.float()
+        self.logits_BKHW = logits_BKHW if logits_BKHW.dtype == torch.float64 else logits_BKHW.float()
         self.target = target
 
     @cached_property
@@ -41,7 +41,10 @@ class Scores:
 
     def valid_sums_K(self, values_BKHW: torch.Tensor) -> torch.Tensor:
         """Sums over valid pixels, in one pass over the values."""
-        values_BKP, valid_BP1 = values_BKHW.flatten(2), self.target.valid_BHW.flatten(1)[:, :, None]
+        values_BKP, valid_BP1 = (
+            values_BKHW.flatten(2),
+            self.target.valid_BHW.flatten(1)[:, :, None].to(values_BKHW.dtype),
+        )
         return torch.bmm(values_BKP, valid_BP1).sum((0, 2))
 
     def without(self, labels: Collection[int]) -> "Scores":

@@ -1,11 +1,12 @@
 """What a loss term is: sums that add up over batches, and the value that they give."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from trainables.losses.scores import Scores
+from trainables.losses.target import Target
 
 
 class LossError(ValueError):
@@ -31,6 +32,18 @@ class LossTerm(Protocol):
 
     def value(self, statistics: torch.Tensor) -> torch.Tensor:
         """The scalar loss of (added) statistics."""
+        ...
+
+
+@runtime_checkable
+class AdditiveTerm(LossTerm, Protocol):
+    """A term whose value is its first statistic divided by a weight that the target alone decides.
+
+    Its gradient then follows exactly from pieces of a batch, however many valid pixels each of them has.
+    """
+
+    def weight(self, target: Target) -> torch.Tensor:
+        """The scalar sum over valid pixels that the value is divided by."""
         ...
 
 

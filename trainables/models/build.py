@@ -28,6 +28,7 @@ def build_model(settings: ModelSettings, channels: int, classes: int) -> Segment
     if settings.weights not in (None, DOWNLOAD):
         load_weights(net, settings)
     net.unfreeze(settings.unfreeze)
+    net.smallest_batch = MODELS[settings.name].smallest_batch
     return net
 
 

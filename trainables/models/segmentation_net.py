@@ -22,6 +22,7 @@ class SegmentationNet(nn.Module):
         self.net = net
         self.parts = parts_of(net, features)
         self.unfrozen = trained_parts(self.parts, "all")
+        self.smallest_batch = 1  # images that training needs at once
         self._stride = stride
         self._min_side = min_side
 
