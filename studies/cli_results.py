@@ -67,9 +67,10 @@ def report(
     """Write one self-contained HTML page that opens offline."""
     from dashboards.report import write_report
     from search.records.study import read_study
+    from studies.places import fetch_records
 
     place = Workspace.open(workspace)
-    open_study(name, place)
+    fetch_records(open_study(name, place), place)
     path = output or place.study_folder(name) / "report.html"
     write_report(read_study(place.storage, name, place.root), path)
     print(path)

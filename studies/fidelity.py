@@ -15,6 +15,7 @@ from search.lease import open_lease
 from search.records.study import read_rows
 from studies.confirm import Confirmatory, find_run, run_confirmatory
 from studies.launch import Outcome
+from studies.places import fetch_records
 from studies.results import value_of
 from studies.rows_settings import put
 from studies.space_checks import study_space
@@ -158,6 +159,7 @@ def _run(settings: StudySettings, plan: Plan, index: int, seed: int, share: floa
 
 
 def _read(settings: StudySettings, plan: Plan, study: optuna.Study, workspace: Workspace) -> Fidelity | None:
+    fetch_records(study, workspace)
     values: dict[tuple[int, float], list[float]] = {}
     spent_s = {plan.fraction: 0.0, 1.0: 0.0}
     for index, share in _cells(plan):

@@ -4,7 +4,7 @@ import optuna
 
 from studies.stored import StudyError
 from studies.study_settings import StudySettings
-from studies.trial_place import TrialPlace, check_place, check_uri, found_files_by_folder, join_uri, open_uri
+from studies.trial_place import TrialPlace, check_place, check_uri, join_uri
 from studies.workspace import Workspace
 
 # An attribute of the study, so that any machine can go on with it.
@@ -49,8 +49,7 @@ def fetch_records(study: optuna.Study, workspace: Workspace) -> None:
     base = _remote_trials(study, workspace)
     if base is None:
         return
-    files, path = open_uri(base)
-    folders = found_files_by_folder(files, path)
+    folders = TrialPlace(workspace.study_folder(study.study_name), base).list_folders()
     for trial in study.get_trials(deepcopy=False):
         place = trial_place(study, trial.number, workspace)
         found = folders.get(place.folder.name, {})

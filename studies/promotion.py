@@ -15,6 +15,7 @@ from rich.table import Table
 
 from search.lease import open_lease
 from studies.facts import check_same_data, gather_facts
+from studies.places import trial_place
 from studies.registration import register
 from studies.results import best_trial
 from studies.stored import StudyError, load_settings, open_study
@@ -44,7 +45,8 @@ def promote(name: str, workspace: Workspace, *, trial: int | None = None, again:
     with open_lease(workspace.storage, name):
         study = open_study(name, workspace, write=True)
         chosen = _choose(study, trial)
-        folder = workspace.trial_folder(name, chosen.number)
+        place = trial_place(study, chosen.number, workspace)
+        folder = place.fetch()
         weights = _weights_digest(folder, chosen.number)
         earlier = study.user_attrs.get("promotion")
         if earlier is not None and earlier["weights"] == weights and "mlflow_run_id" not in earlier:
@@ -65,6 +67,7 @@ def promote(name: str, workspace: Workspace, *, trial: int | None = None, again:
         found = evaluate_checkpoint(folder / "best.pt", trial_settings, test, pictures=shown)
         TrialFolder(folder).save_pictures(found.pictures, "test_pictures.npz")
         np.savez_compressed(folder / "test_per_image_confusion.npz", counts_NKK=found.per_image_counts_NKK)
+        place.push(path.name for path in folder.glob("test_*.npz"))
         figures = _figures(found, test)
         head = vault.record(opening, {"miou": figures["miou"], "pixel_accuracy": figures["pixel_accuracy"]})
         record = {

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from studies.places import trial_place
 from studies.stored import StudyError, load_settings, open_study
 from studies.workspace import Workspace
 from trainables.data.errors import DataError
@@ -31,7 +32,8 @@ def pseudo_label(name: str, workspace: Workspace, output: Path, *, data: str | N
     that lies now). They are stored at the size the model was trained at. Raises ValueError for what the user can mend.
     """
     settings = load_settings(name, workspace)
-    attributes = open_study(name, workspace).user_attrs
+    study = open_study(name, workspace)
+    attributes = study.user_attrs
     record = attributes.get("promotion")
     if record is None:
         raise StudyError(
@@ -43,7 +45,7 @@ def pseudo_label(name: str, workspace: Workspace, output: Path, *, data: str | N
             f"the promoted model of study {name!r} was refit on training and validation images; pseudo-labels need one "
             "that saw training alone: promote a trial as it is"
         )
-    best = workspace.trial_folder(name, record["trial"]) / "best.pt"
+    best = trial_place(study, record["trial"], workspace).fetch(["best.pt"]) / "best.pt"
     _check_weights(best, record["weights"], record["trial"])
     chosen = settings.trial.data if data is None else settings.trial.data.model_copy(update={"root": data})
     names, pictures = folder_images(images, chosen) if images is not None else unlabelled_images(chosen)

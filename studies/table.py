@@ -7,6 +7,7 @@ from functools import cached_property
 from search.records.study import TrialRecord, read_study
 from studies.confirm import promotions
 from studies.facts import metric_name
+from studies.places import fetch_records
 from studies.row_runs import Run, Spread, runs_of
 from studies.rows import ROLE, confirm_name, stored_settings
 from studies.rows_settings import RowSettings, row_settings
@@ -143,6 +144,7 @@ def row_table(name: str, workspace: Workspace, seeds: int | None = None) -> RowT
         if settings is None:
             open_study(name, workspace)
         raise StudyError(f"no row of study {name!r} was run yet; `contourney rows {name}` runs them")
+    fetch_records(confirm, workspace)
     trials = read_study(workspace.storage, confirm_name(name), workspace.root).trials
     promoted = {number: float(record["test"]["miou"]) for number, record in promotions(confirm).items()}
     return build_table(settings, [trial for trial in trials if trial.attrs.get("role") == ROLE], seeds, promoted)

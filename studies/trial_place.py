@@ -65,6 +65,10 @@ class TrialPlace:
             return found_files(FileSystem.from_uri(self.folder.absolute().as_uri())[0], str(self.folder.absolute()))
         return self._try(lambda files, base: found_files(files, base))
 
+    def list_folders(self) -> dict[str, dict[str, FoundFile]]:
+        """The files of every folder directly under the URI, with one listing for all."""
+        return self._try(found_files_by_folder)
+
     def read(self, name: str) -> bytes | None:
         """A file's content, None where there is no such file."""
         path = self.fetch([name]) / name
