@@ -1,6 +1,7 @@
 # make demo   a complete study on generated data, from nothing to a report
 # make test   the tests;  make check  format, lint, types, import contracts
 # make bench  benchmarks; make prove  the claims of docs/results.md at full size on real data
+# make soak   a study whose driver is killed fifty times while its servers crash (docs/reliability.md)
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ WORKSPACE ?= workspace
 DEMO := terrain-demo-$(shell date +%Y%m%d-%H%M%S)
 PACKAGES := studies search trainables dashboards
 
-.PHONY: demo install test check format bench prove
+.PHONY: demo install test check format bench prove soak
 
 install: $(VENV)/installed
 
@@ -48,3 +49,6 @@ bench: install
 
 prove: install
 	$(BIN)/python -m benchmarks.prove $(ARGS)
+
+soak: install
+	$(BIN)/python -m benchmarks.soak $(ARGS)

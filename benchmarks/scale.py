@@ -101,7 +101,7 @@ def value_at(values: Mapping[str, Any], epoch: int) -> float:
 
 
 def simulate(trials: int, workers: int, journal: Path) -> list[Window]:
-    """Run the study as Ray's control loop would: it asks when a worker is free, and never waits for a draw."""
+    """Run the study as Ray's control loop does: it asks when a worker is free, and listens while a trial is drawn."""
     study = optuna.create_study(
         study_name="scale", storage=open_storage(str(journal), write=True), direction="maximize"
     )
@@ -120,15 +120,21 @@ def simulate(trials: int, workers: int, journal: Path) -> list[Window]:
     )
     windows = [Window(STEP)]
     running: dict[int, tuple[Mapping[str, Any], int]] = {}
-    started, ended = time.perf_counter(), 0
+    started, ended, since_draw = time.perf_counter(), 0, 0
     while ended < trials:
         window = windows[-1]
-        if len(running) < workers and not (bridge.drawing and running):
+        if len(running) < workers and not bridge.drawing:
             before = time.perf_counter()
             proposal = bridge.ask()
             if proposal is not None:
                 window.ask_s.append(time.perf_counter() - before)
                 running[proposal.number] = (proposal.values, 0)
+                since_draw = 0
+        # Training takes longer than drawing: while a trial is drawn no more than a trial's epochs come in.
+        if bridge.drawing and since_draw == EPOCHS:
+            time.sleep(0.001)
+            continue
+        since_draw += 1
         for number in list(running)[:1]:
             values, epoch = running.pop(number)
             epoch += 1
