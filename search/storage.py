@@ -1,9 +1,12 @@
 """Opening Optuna's storage: a journal file by default, a database URL at scale."""
 
 import fcntl
+import json
+import logging
 import os
 import re
 import sqlite3
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +17,10 @@ from optuna.storages.journal import JournalFileBackend
 
 # User and password of a URL, up to the last @: an unescaped one belongs to the password.
 _PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):(\S*)@")
+# How every record of Optuna's journal begins.
+_RECORD = b'{"op_code":'
+# What Optuna raises when it replays a record that is none of its own.
+_NO_RECORD = (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RecursionError)
 _PASSWORD_OPTION = re.compile(r"(?<=[?&])((?:ssl)?password)=([^&\s]*)", re.IGNORECASE)
 
 
@@ -50,6 +57,19 @@ class FlockJournalLock:
         held.close()
 
 
+class _NumberedJournal(JournalFileBackend):
+    """Optuna's journal file, which knows the line it is at."""
+
+    line = 0
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The records from a number on; `line` is that of the last one given, or of the one that cannot be read."""
+        self.line = log_number_from + 1
+        for log in super().read_logs(log_number_from):
+            yield log
+            self.line += 1
+
+
 def is_url(storage: str) -> bool:
     """Whether `storage` is a database URL rather than the path of a journal."""
     return "://" in storage
@@ -58,19 +78,30 @@ def is_url(storage: str) -> bool:
 def open_storage(storage: str, *, write: bool = False) -> BaseStorage:
     """Open the storage at a URL or journal path.
 
-    With `write` a missing file is created, and a journal's last line torn by a crash is cut off; without it a missing
-    file is an error. Raises StorageError.
+    With `write` a missing file is created, and a journal's last line torn by a crash is cut off, which is logged as a
+    warning (and so said on the terminal); without it a missing file is an error. Raises StorageError, with the line
+    where a journal cannot be read.
     """
     if is_url(storage):
         return _open_database(storage, write)
     path = Path(storage)
     if write:
         _make_writable(path)
-        cut_torn_line(path)
     elif not path.is_file():
         raise StorageError(f"no studies here: expected Optuna's journal at {path}; launch a study or name --workspace")
+    _check_is_journal(path)
+    if write and (cut := cut_torn_line(path)):
+        logging.getLogger(__name__).warning(
+            f"{path}: the last line was torn by a process that died while it wrote; its {cut} bytes were cut off, and "
+            "nothing else is lost"
+        )
+    _check_last_line(path)
     # Optuna keeps its base class of locks private; it asks no more of one than the two methods.
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=FlockJournalLock(path)))  # type: ignore[arg-type]
+    journal = _NumberedJournal(str(path), lock_obj=FlockJournalLock(path))  # type: ignore[arg-type]
+    try:
+        return JournalStorage(journal)
+    except _NO_RECORD as error:
+        raise _unreadable(path, f"line {journal.line}") from error
 
 
 def storage_file(storage: str) -> Path | None:
@@ -106,6 +137,39 @@ def cut_torn_line(path: Path) -> int:
         if end < size:
             journal.truncate(end)
         return size - end
+
+
+def _check_is_journal(path: Path) -> None:
+    """Raise StorageError where a file's first line is no record: it is somebody else's, and nothing of it is cut."""
+    with path.open("rb") as journal:
+        start = journal.read(len(_RECORD))
+    if not _RECORD.startswith(start) and not start.startswith(_RECORD):
+        raise _unreadable(path, "line 1")
+
+
+def _check_last_line(path: Path) -> None:
+    """Raise StorageError where the last whole line is no record: Optuna passes over it until one follows."""
+    with path.open("rb") as journal:
+        end = journal.seek(0, os.SEEK_END)
+        content = b""
+        while end > 0 and content.count(b"\n") < 2:
+            start = max(0, end - 65536)
+            journal.seek(start)
+            content = journal.read(end - start) + content
+            end = start
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
+    try:
+        if lines and not isinstance(json.loads(lines[-1]), dict):
+            raise _unreadable(path, "the last line")
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(path, "the last line") from error
+
+
+def _unreadable(path: Path, line: str) -> StorageError:
+    return StorageError(
+        f"{path}, {line}: no record of Optuna's journal; the file was damaged, or is none. Nothing was repaired: "
+        "restore a copy of the file, or name another place with --workspace or OPTUNA_STORAGE"
+    )
 
 
 def shown(storage: str) -> str:
