@@ -13,8 +13,9 @@ from ray.tune.search import Searcher
 from search.bridge import Bridge, Proposal
 from search.states import Reason
 
-# Ray's words for the death of an actor by that of its node.
-NODE_DIED = "its node has died"
+# Ray's words for an actor that was lost with its node: it knows of the node's death at once, or it cannot reach the
+# actor any more. Of a process that dies on a node that lives it knows within the second that it waits for the cause.
+NODE_LOST = ("its node has died", "is temporarily unavailable")
 # A trial that takes its nodes with it, as one that eats their memory, must not take all of them.
 NODES_LOST_AT_MOST = 10
 
@@ -65,7 +66,7 @@ class RaySession:
 
     def count_death(self, ray_trial: str, told: str) -> None:
         """Count the death of a trial's worker, which Ray told in these words."""
-        if NODE_DIED in told:
+        if any(words in told for words in NODE_LOST):
             self._nodes_lost[ray_trial] += 1
         else:
             self._deaths[ray_trial] += 1
