@@ -19,8 +19,10 @@ from search.budget import Budget
 from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
 from search.space import Space
 from search.states import VIOLATIONS, Reason
+from studies.ddp import RanksWorker, request_of
 from studies.places import remote_folder
 from studies.resources import Slots
+from studies.retention import Retention
 from studies.study_settings import StudySettings
 from studies.worker import TrialWorker
 from studies.workspace import Workspace
@@ -107,16 +109,20 @@ def run_trials(
             "remote": remote,
             "threads": slots.threads,
             "memory_fraction": slots.memory_fraction,
+            "ranks": slots.ranks,
+            "sync_batch_norm": settings.resources.sync_batch_norm,
             "recorded": proposal.recorded,
         }
 
     run = Run()
+    retention = Retention(study, workspace)
     tended = time.monotonic()
 
     def ends() -> bool:
         nonlocal tended
         if time.monotonic() - tended > TEND_EVERY_S:
             tend()
+            retention.tidy()
             clock.keep()
             tended = time.monotonic()
         run.deadline = budget.hours is not None and clock.spent_s >= budget.hours * 3600
@@ -127,7 +133,7 @@ def run_trials(
         try:
             with _signals(run):
                 tune.run(
-                    tune.with_resources(TrialWorker, slots.per_trial),
+                    _worker(slots),
                     name="tune",
                     storage_path=str(ray_folder),
                     search_alg=RaySearcher(session),
@@ -135,7 +141,7 @@ def run_trials(
                     stop=RayStopper(session),
                     num_samples=-1,
                     max_concurrent_trials=slots.workers,
-                    reuse_actors=True,
+                    reuse_actors=slots.ranks == 1,
                     # The session counts what may be repeated: Ray would count a lost node as the trial's own death.
                     max_failures=-1,
                     raise_on_failed_trial=False,
@@ -144,10 +150,19 @@ def run_trials(
                 )
         finally:
             bridge.interrupt()
+            # A trial that was stopped between two epochs may have written once more.
+            retention.tidy(whole=True)
             clock.keep(now=True)
             # Ray's own state of the run: nothing reads it again.
             shutil.rmtree(ray_folder, ignore_errors=True)
     return run
+
+
+def _worker(slots: Slots) -> Any:
+    """What runs a trial, with what it asks of Ray."""
+    if slots.ranks == 1:
+        return tune.with_resources(TrialWorker, slots.per_trial)
+    return tune.with_resources(RanksWorker, request_of(slots.per_trial, slots.ranks))
 
 
 def _ray_folder(trial: Any) -> str:

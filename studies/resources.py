@@ -19,13 +19,15 @@ class RayNotStarted(RuntimeError):
 class Slots:
     """Resources of one trial in Ray's terms, trials at once, and compute threads a trial may use.
 
-    `memory_fraction` is the share of its GPU's memory that a trial may take, None where it has all of it.
+    `memory_fraction` is the share of its GPU's memory that a trial may take, None where it has all of it. Where `ranks`
+    processes train a trial together, `per_trial` and `threads` are those of each.
     """
 
     per_trial: Mapping[str, float]
     workers: int
     threads: int
     memory_fraction: float | None = None
+    ranks: int = 1
 
 
 def plan(settings: ResourceSettings, nodes: Sequence[Mapping[str, float]]) -> Slots:
@@ -33,6 +35,8 @@ def plan(settings: ResourceSettings, nodes: Sequence[Mapping[str, float]]) -> Sl
 
     A trial runs on one node. The nodes are those of now: a cluster that grows is told by resources.workers.
     """
+    if settings.gpus_per_trial > 1:
+        return _plan_ranks(settings, nodes)
     gpus = sum(node.get("GPU", 0.0) for node in nodes)
     wanted = settings.workers
     gpu = settings.gpu
@@ -59,6 +63,27 @@ def plan(settings: ResourceSettings, nodes: Sequence[Mapping[str, float]]) -> Sl
     workers = room if wanted == "auto" else min(wanted, room)
     per_trial = {"cpu": settings.cpu} | ({"gpu": gpu} if gpu > 0 else {})
     return Slots(per_trial, workers, max(1, math.floor(settings.cpu)), gpu if 0 < gpu < 1 else None)
+
+
+def _plan_ranks(settings: ResourceSettings, nodes: Sequence[Mapping[str, float]]) -> Slots:
+    """Trials of several processes with a GPU each, which may lie on several nodes; on CPUs only if told so."""
+    ranks, cpu, gpu = settings.gpus_per_trial, settings.cpu, 1.0 if settings.gpu == "auto" else settings.gpu
+    if gpu not in (0.0, 1.0):
+        raise ResourceError(
+            f"resources.gpu: got {gpu:g} with resources.gpus_per_trial={ranks}, whose processes have a whole GPU each; "
+            "leave resources.gpu at auto, or set it to 0 to train on CPUs"
+        )
+    room = sum(_room(node, cpu, gpu) for node in nodes)
+    if room < ranks:
+        has = {kind: sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU")}
+        raise ResourceError(
+            f"resources.gpus_per_trial: {ranks} processes with {gpu:g} GPU and {cpu:g} CPU cores each do not fit into "
+            f"this Ray with {has['GPU']:g} GPU and {has['CPU']:g} CPU cores; lower it or resources.cpu"
+            + ("" if gpu == 0 else ", or set resources.gpu=0 to train each trial in as many processes on CPUs")
+        )
+    workers = room // ranks if settings.workers == "auto" else min(settings.workers, room // ranks)
+    per_rank = {"cpu": cpu} | ({"gpu": gpu} if gpu > 0 else {})
+    return Slots(per_rank, workers, max(1, math.floor(cpu)), ranks=ranks)
 
 
 def _room(node: Mapping[str, float], cpu: float, gpu: float) -> int:

@@ -30,6 +30,13 @@ class ResourceSettings(BaseModel):
     gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto", description="GPUs a trial reserves, fractions allowed; auto: shares of the GPUs there are, else none"
     )
+    gpus_per_trial: PositiveInt = Field(
+        1,
+        description="GPUs that train one trial together, each with a share of every batch; cpu is then that of each",
+    )
+    sync_batch_norm: bool = Field(
+        False, description="with several GPUs per trial, BatchNorm over the whole batch instead of each GPU's share"
+    )
     workers: PositiveInt | Literal["auto"] = Field(
         "auto", description="trials that run at once; auto: as many as the resources hold"
     )
@@ -48,6 +55,16 @@ class PromotionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     pictures: int = Field(4, ge=0, description="test images shown as image, truth and prediction")
+
+
+class RetentionSettings(BaseModel):
+    """What is kept of trials that have ended, beside their rows, which always are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    weights: PositiveInt | Literal["all"] = Field(
+        5, description="trials whose best weights are kept, the best by validation mIoU; promoted ones always are"
+    )
 
 
 class StudySettings(BaseModel):
@@ -69,6 +86,9 @@ class StudySettings(BaseModel):
     )
     base: str | None = Field(None, description="row that differences are taken to; the first if absent")
     promotion: PromotionSettings = Field(PromotionSettings(), description="the final evaluation on the test split")
+    retention: RetentionSettings = Field(
+        RetentionSettings(), description="whose weights are kept when trials have ended"
+    )
 
     def resolved(self) -> dict[str, Any]:
         """Every setting as JSON values, defaults written out; the space as declared, since its form is its meaning."""

@@ -1,5 +1,6 @@
 """A forward pass over images as they are stored, the same in training, validation and final evaluation."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from trainables.data.batches import to_tensor
 from trainables.device import MEMORY_FORMAT, Precision, autocast, choose_precision
@@ -16,12 +18,16 @@ from trainables.settings import TrialSettings
 
 @dataclass(frozen=True)
 class Inference:
-    """A model with everything that decides its logits to the last bit."""
+    """A model with everything that decides its logits to the last bit.
+
+    `parallel` stands for the model's `outputs` where several ranks train it (see trainables.distributed).
+    """
 
     model: SegmentationNet
     device: torch.device
     precision: Precision
     normalize: Literal["none", "imagenet"]
+    parallel: DistributedDataParallel | None = None
 
     def logits(self, images_BHWC: NDArray[np.uint8]) -> torch.Tensor:
         """Logits [B, K, H, W] of uint8 images, of the precision the model computes in."""
@@ -32,7 +38,14 @@ class Inference:
     def outputs(self, images_BHWC: NDArray[np.uint8]) -> tuple[torch.Tensor, ...]:
         """The logits, then those of the model's auxiliary outputs, as training sees them."""
         with autocast(self.device, self.precision):
-            return self.model.outputs(self._input(images_BHWC))
+            if self.parallel is None:
+                return self.model.outputs(self._input(images_BHWC))
+            found: tuple[torch.Tensor, ...] = self.parallel(self._input(images_BHWC))
+            return found
+
+    def adding_up(self) -> AbstractContextManager[None]:
+        """The context of a forward and backward pass after which others follow before the optimizer's step."""
+        return nullcontext() if self.parallel is None else self.parallel.no_sync()
 
     def _input(self, images_BHWC: NDArray[np.uint8]) -> torch.Tensor:
         return to_tensor(images_BHWC, self.device, self.normalize).contiguous(memory_format=MEMORY_FORMAT)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -90,18 +91,19 @@ def _in_pieces(
     optimizer.zero_grad()
     targets: deque[Target] = deque()
     for part in parts:
-        main, *auxiliary = inference.outputs(images_BHWC[part])
-        if part.start == 0:
-            # The whole batch's weights are known from its masks, before any of its gradients.
-            targets += _targets(masks_BHW, parts, main.shape[1], inference.device)
-            whole = _whole_weight(criterion, targets, len(images_BHWC), ranks)
-        target = targets.popleft()
-        statistics = criterion.statistics(Scores(main, target))
-        value = partial(criterion.share, whole=whole, images=main.shape[0])
-        loss = value(statistics)
-        if auxiliary and criterion.auxiliary > 0:
-            loss = loss + criterion.auxiliary * _mean_loss(criterion, auxiliary, target, value)
-        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        with nullcontext() if part is parts[-1] else inference.adding_up():
+            main, *auxiliary = inference.outputs(images_BHWC[part])
+            if part.start == 0:
+                # The whole batch's weights are known from its masks, before any of its gradients.
+                targets += _targets(masks_BHW, parts, main.shape[1], inference.device)
+                whole = _whole_weight(criterion, targets, len(images_BHWC), ranks)
+            target = targets.popleft()
+            statistics = criterion.statistics(Scores(main, target))
+            value = partial(criterion.share, whole=whole, images=main.shape[0])
+            loss = value(statistics)
+            if auxiliary and criterion.auxiliary > 0:
+                loss = loss + criterion.auxiliary * _mean_loss(criterion, auxiliary, target, value)
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         epoch_loss.add(statistics)
 
 

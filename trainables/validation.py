@@ -15,6 +15,7 @@ from trainables.losses.scores import Scores
 from trainables.losses.settings import LossSettings
 from trainables.losses.target import Target
 from trainables.metrics import ConfusionMatrix
+from trainables.ranks import ALONE, Ranks
 
 # Logits at the masks' own size are made for a few images at a time: 128 MiB of them at most, where more than one.
 MOST_LOGITS = 2**25
@@ -41,10 +42,12 @@ def validate(
     ignore_target: Collection[int] = (),
     pictures: Collection[int] = (),
     per_image: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Validation:
     """Predict all images of the split against their masks at the masks' own sizes.
 
     `pictures` are the indices of images whose predictions are kept; `per_image` also counts each image by itself.
+    Several ranks take batches in turn and each get the result of all: no image is counted twice.
     """
     inference.model.eval()
     classes = len(data.class_names)
@@ -53,7 +56,7 @@ def validate(
     loss, ce = EpochLoss(criterion), EpochLoss(plain)
     result = Validation(np.zeros((classes, classes), dtype=np.int64), float("nan"), float("nan"))
     images_KK = []
-    for indices, images_BHWC, masks in eval_batches(data, batch_size):
+    for indices, images_BHWC, masks in eval_batches(data, batch_size, ranks):
         logits_BKHW = inference.logits(images_BHWC)
         for start, stop in _same_size(masks, classes):
             logits = resize_logits(logits_BKHW[start:stop], masks[start].shape)
@@ -73,7 +76,9 @@ def validate(
                     one = ConfusionMatrix(classes, inference.device, ignore_target)
                     one.update(prediction[offset], target[offset])
                     images_KK.append(one.counts_KK.cpu().numpy())
-    result.counts_KK, result.loss, result.ce = matrix.counts_KK.cpu().numpy(), loss.value(), ce.value()
+    result.counts_KK = ranks.sum(matrix.counts_KK).cpu().numpy()
+    result.loss, result.ce = loss.value(ranks), ce.value(ranks)
+    result.predictions = {index: one for part in ranks.gathered(result.predictions) for index, one in part.items()}
     if per_image:
         result.per_image_counts_NKK = np.stack(images_KK)
     return result

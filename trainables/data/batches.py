@@ -12,7 +12,10 @@ import numpy as np
 import torch
 
 from trainables.data.augment import augment
+from trainables.data.errors import DataError
 from trainables.data.split_data import SplitData
+from trainables.data.splits import IGNORE
+from trainables.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -30,6 +33,10 @@ class TrainBatches:
 
     An epoch replayed after a crash is the same, whatever the number of threads. A last batch of one image is left
     out, unless it is the only one: BatchNorm has no variance over a single value.
+
+    Of several ranks each takes its own block of the batch that one process would take, the first ranks one image more
+    where it does not divide. A rank for which a small last batch leaves fewer than two images (or one, at one image a
+    rank) fills up with copies whose pixels are all ignored: they weigh nothing in the loss.
     """
 
     def __init__(
@@ -40,7 +47,13 @@ class TrainBatches:
         seed: int,
         threads: int = 1,
         shown_N: np.ndarray | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        if batch_size < ranks.size:
+            raise DataError(
+                f"batch_size: {batch_size} images are too few for the {ranks.size} processes that share every batch; "
+                "raise batch_size, or lower resources.gpus_per_trial"
+            )
         self.data = data
         self.batch_size = batch_size
         self.pipeline = pipeline
@@ -50,6 +63,8 @@ class TrainBatches:
         self._images = np.repeat(np.arange(len(shown_N)), shown_N)
         self._repeats = np.arange(len(self._images)) - np.repeat(np.cumsum(shown_N) - shown_N, shown_N)
         self._local = threading.local()
+        self._ranks = ranks
+        self._least = min(2, batch_size // ranks.size) if ranks.size > 1 else 1
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -57,24 +72,35 @@ class TrainBatches:
         return whole + (rest > 1 or (rest == 1 and whole == 0))
 
     def epoch(self, epoch: int) -> Iterator[Pair]:
-        """Images uint8 [B, H, W, C] and masks uint8 [B, H, W] of one epoch."""
+        """This rank's images uint8 [B, H, W, C] and masks uint8 [B, H, W] of one epoch."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self._images))
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
         batches = batches[: len(self)]
         if self.threads == 1:
             for batch in batches:
-                yield stacked([self.sample(epoch, int(position)) for position in batch])
+                yield stacked([self._drawn(epoch, draw) for draw in self._share(batch)])
             return
         with ThreadPoolExecutor(self.threads) as pool:
             # One batch is prepared ahead, while the caller works on the one before it.
             ahead: list[Future[Pair]] | None = None
             for batch in batches:
-                coming = [pool.submit(self.sample, epoch, int(position)) for position in batch]
+                coming = [pool.submit(self._drawn, epoch, draw) for draw in self._share(batch)]
                 if ahead is not None:
                     yield stacked([future.result() for future in ahead])
                 ahead = coming
             if ahead is not None:
                 yield stacked([future.result() for future in ahead])
+
+    def _share(self, batch: np.ndarray) -> list[tuple[int, bool]]:
+        """This rank's positions of a batch, each with whether it counts."""
+        own = np.array_split(batch, self._ranks.size)[self._ranks.rank].tolist()
+        copies = [*own, int(batch[0])][:1] * (self._least - len(own))
+        return [(position, True) for position in own] + [(position, False) for position in copies]
+
+    def _drawn(self, epoch: int, draw: tuple[int, bool]) -> Pair:
+        position, counts = draw
+        image, mask = self.sample(epoch, position)
+        return image, mask if counts else np.full_like(mask, IGNORE)
 
     def sample(self, epoch: int, position: int) -> Pair:
         """One augmented pair, by its position among all that an epoch shows."""
@@ -95,10 +121,16 @@ def stacked(pairs: list[Pair]) -> Pair:
     return np.stack(images), np.stack(masks)
 
 
-def eval_batches(data: SplitData, batch_size: int) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
-    """The images in order: which ones, images uint8 [B, H, W, C], and each one's mask at its own size."""
+def eval_batches(
+    data: SplitData, batch_size: int, ranks: Ranks = ALONE
+) -> Iterator[tuple[slice, np.ndarray, list[np.ndarray]]]:
+    """The images in order: which ones, images uint8 [B, H, W, C], and each one's mask at its own size.
+
+    Of several ranks each takes whole batches in turn: an image's logits depend, in their last bits, on the batch that
+    it is computed in.
+    """
     count = len(data.names)
-    for start in range(0, count, batch_size):
+    for start in range(0, count, batch_size)[ranks.rank :: ranks.size]:
         indices = slice(start, min(start + batch_size, count))
         masks = [data.own_mask(index) for index in range(indices.start, indices.stop)]
         yield indices, np.array(data.images_NHWC[indices]), masks

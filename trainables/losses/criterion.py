@@ -144,5 +144,8 @@ class EpochLoss:
 
     def value(self, ranks: Ranks = ALONE) -> float:
         """The loss over all pixels of the epoch, of all ranks; NaN before any batch."""
-        sums = {name: ranks.sum(value) for name, value in self._sums.items()}
+        # Not by Ranks.sum: a rank may have had no batch, and then no statistics.
+        sums: dict[str, torch.Tensor] = {}
+        for part in ranks.gathered(self._sums):
+            sums |= {name: sums[name] + value if name in sums else value for name, value in part.items()}
         return float(self._criterion.value(sums)) if sums else float("nan")
