@@ -150,9 +150,9 @@ def run_trials(
                 )
         finally:
             bridge.interrupt()
+            clock.keep(now=True)
             # A trial that was stopped between two epochs may have written once more.
             retention.tidy(whole=True)
-            clock.keep(now=True)
             # Ray's own state of the run: nothing reads it again.
             shutil.rmtree(ray_folder, ignore_errors=True)
     return run

@@ -1,10 +1,12 @@
 """Where the trials of a study are kept: the URI that the study was launched with, or the workspace."""
 
+from collections.abc import Sequence
+
 import optuna
 
 from studies.stored import StudyError
 from studies.study_settings import StudySettings
-from studies.trial_place import TrialPlace, check_place, check_uri, join_uri
+from studies.trial_place import DELAYS_S, FoundFile, TrialPlace, check_place, check_uri, join_uri
 from studies.workspace import Workspace
 
 # An attribute of the study, so that any machine can go on with it.
@@ -13,9 +15,22 @@ STORAGE = "storage"
 SMALL = ("epochs.jsonl", "applied.json", "pictures.npz")
 
 
-def trial_place(study: optuna.Study, number: int, workspace: Workspace) -> TrialPlace:
+def trial_place(
+    study: optuna.Study, number: int, workspace: Workspace, *, delays_s: Sequence[float] = DELAYS_S
+) -> TrialPlace:
     """The files of a trial: in its folder of the workspace, with the study's URI as their place if it has one."""
-    return TrialPlace(workspace.trial_folder(study.study_name, number), remote_folder(study, number, workspace))
+    folder = workspace.trial_folder(study.study_name, number)
+    return TrialPlace(folder, remote_folder(study, number, workspace), delays_s)
+
+
+def kept_files(
+    study: optuna.Study, workspace: Workspace, delays_s: Sequence[float] = DELAYS_S
+) -> dict[int, dict[str, FoundFile]]:
+    """The files of every trial of a study, by number."""
+    base = _remote_trials(study, workspace)
+    local = workspace.study_folder(study.study_name) / "trials"
+    folders = TrialPlace(local, local.as_uri() if base is None else base, delays_s).list_folders()
+    return {int(name): files for name, files in folders.items() if name.isdecimal()}
 
 
 def remote_folder(study: optuna.Study, number: int, workspace: Workspace) -> str | None:

@@ -18,6 +18,7 @@ from studies.facts import check_same_data, gather_facts
 from studies.places import trial_place
 from studies.registration import register
 from studies.results import best_trial
+from studies.retention import no_weights
 from studies.stored import StudyError, load_settings, open_study
 from studies.vault import TestVault
 from studies.workspace import Workspace
@@ -47,7 +48,7 @@ def promote(name: str, workspace: Workspace, *, trial: int | None = None, again:
         chosen = _choose(study, trial)
         place = trial_place(study, chosen.number, workspace)
         folder = place.fetch()
-        weights = _weights_digest(folder, chosen.number)
+        weights = _weights_digest(study, folder, chosen.number)
         earlier = study.user_attrs.get("promotion")
         if earlier is not None and earlier["weights"] == weights and "mlflow_run_id" not in earlier:
             # The evaluation is done and recorded; only MLflow did not get it.
@@ -126,10 +127,10 @@ def _choose(study: optuna.Study, number: int | None) -> FrozenTrial:
     return trials[number]
 
 
-def _weights_digest(folder: Path, number: int) -> str:
+def _weights_digest(study: optuna.Study, folder: Path, number: int) -> str:
     best = folder / "best.pt"
     if not best.is_file():
-        raise StudyError(f"trial {number} has no weights: expected {best}")
+        raise no_weights(study, number, best)
     with best.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

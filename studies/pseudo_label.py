@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import optuna
 import torch
 
 from studies.places import trial_place
+from studies.retention import no_weights
 from studies.stored import StudyError, load_settings, open_study
 from studies.workspace import Workspace
 from trainables.data.errors import DataError
@@ -46,7 +48,7 @@ def pseudo_label(name: str, workspace: Workspace, output: Path, *, data: str | N
             "that saw training alone: promote a trial as it is"
         )
     best = trial_place(study, record["trial"], workspace).fetch(["best.pt"]) / "best.pt"
-    _check_weights(best, record["weights"], record["trial"])
+    _check_weights(study, best, record["weights"], record["trial"])
     chosen = settings.trial.data if data is None else settings.trial.data.model_copy(update={"root": data})
     names, pictures = folder_images(images, chosen) if images is not None else unlabelled_images(chosen)
     predictor = Predictor.load(best, choose_device())
@@ -76,9 +78,9 @@ def predict(images_NHWC: np.ndarray, predictor: Predictor) -> tuple[np.ndarray, 
     return np.concatenate(labels), np.concatenate(confidences)
 
 
-def _check_weights(best: Path, digest: str, trial: int) -> None:
+def _check_weights(study: optuna.Study, best: Path, digest: str, trial: int) -> None:
     if not best.is_file():
-        raise StudyError(f"trial {trial} has no weights: expected {best}")
+        raise no_weights(study, trial, best)
     with best.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != digest:
             raise StudyError(f"{best} is not what was promoted: promote the trial again, or restore the file")

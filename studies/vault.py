@@ -124,6 +124,17 @@ class TestVault:
         )
 
 
+def promoted_trials(study: optuna.Study) -> set[int]:
+    """Numbers of the trials of a study that a test split was ever opened for, and of the one promoted now."""
+    record = study.user_attrs.get("promotion")
+    found = set() if record is None else {int(record["trial"])}
+    if LEDGER not in optuna.get_all_study_names(study._storage):
+        return found
+    ledger = optuna.load_study(study_name=LEDGER, storage=study._storage).user_attrs
+    openings = [entry["subject"] for entry in ledger.values() if entry["kind"] == "opening"]
+    return found | {int(subject["trial"]) for subject in openings if subject["study"] == study.study_name}
+
+
 def _hash(entry: Mapping[str, Any]) -> str:
     content = {key: value for key, value in entry.items() if key != "hash"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
