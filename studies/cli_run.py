@@ -59,11 +59,22 @@ def launch(  # noqa: PLR0913 - an option each
             "--accept-leak", help="launch although training has near copies of validation images; reports tell"
         ),
     ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="run no study: train a few steps of the dearest corner of its space here, and say what memory and "
+            "time it takes and what the budget costs at most",
+        ),
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Check a study file or recipe and run it."""
     settings = load_study(file, set_ or (), study_options(data, trials, hours, workers, name, storage))
     place = Workspace.open(workspace)
+    if probe:
+        _probe(settings, place)
+        return
     from studies.launch import launch as start
 
     _run(
@@ -72,6 +83,12 @@ def launch(  # noqa: PLR0913 - an option each
         quiet,
         lambda watcher: start(settings, place, address, watcher, accept_leak=accept_leak),
     )
+
+
+def _probe(settings: StudySettings, place: Workspace) -> None:
+    from studies.probe import probe, probe_lines
+
+    console_of_lines().print("\n".join(probe_lines(probe(settings, place))), markup=False, highlight=False)
 
 
 def resume(
