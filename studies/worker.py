@@ -13,6 +13,7 @@ from studies.node_checks import NodeLacks, cache_of, check_data, place_of
 from studies.shipped_code import CodeDiffers, check_code
 from studies.trial_place import PlaceGone, TrialPlace
 from trainables.settings import TrialSettings
+from trainables.trial_folder import DiskFull
 from trainables.trial_run import TrialRun
 
 
@@ -62,11 +63,15 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
             if self._run is None:
                 self._run = self._start()
                 message["attributes"] = {"trainable_parameters": self._run.applied["trainable_parameters"]}
-            row = self._run.next_row()
+            try:
+                row = self._run.next_row()
+            finally:
+                if self._run.micro_batch is not None:
+                    message.setdefault("attributes", {})["micro_batch"] = self._run.micro_batch
             assert self._place is not None
             self._place.push()
             message["row"] = row
-        except (CodeDiffers, NodeLacks, PlaceGone) as error:
+        except (CodeDiffers, NodeLacks, PlaceGone, DiskFull) as error:
             # Told by its message alone: no line of code is at fault.
             message["failed"] = str(error)
         except torch.OutOfMemoryError:
@@ -82,4 +87,10 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
         check_data(settings)
         self._place = place_of(job)
         torch.set_num_threads(job["threads"])
-        return TrialRun(settings, self._place.folder, cache_of(job), have=job["recorded"])
+        return TrialRun(
+            settings,
+            self._place.folder,
+            cache_of(job),
+            have=job["recorded"],
+            memory_fraction=job.get("memory_fraction"),
+        )

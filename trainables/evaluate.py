@@ -14,12 +14,13 @@ from trainables.data.split_data import SplitData
 from trainables.device import choose_device
 from trainables.inference import place
 from trainables.losses.criterion import build_criterion
+from trainables.memory import while_it_fits
 from trainables.metrics import miou_of
 from trainables.models.build import build_model
 from trainables.pictures import shown_indices, take_pictures
 from trainables.protocol import Pictures
 from trainables.settings import TrialSettings
-from trainables.validation import validate
+from trainables.validation import Validation, validate
 
 
 class CheckpointError(ValueError):
@@ -48,6 +49,8 @@ def evaluate_checkpoint(
 ) -> Evaluation:
     """Evaluate a best.pt on a split, at the trial's own batch size and precision and torch's current threads.
 
+    Fewer images at a time where they do not fit into memory.
+
     `pictures` are indices of the images to keep, four evenly spaced ones by default. Raises CheckpointError if the
     checkpoint knows other classes than the data.
     """
@@ -63,15 +66,15 @@ def evaluate_checkpoint(
     net = build_model(plain, data.images_NHWC.shape[-1], len(data.class_names))
     net.net.load_state_dict(content["model"])
     weights_K = json.loads(content["applied"])["class_weights"]
-    validation = validate(
-        place(net, settings, device),
-        build_criterion(settings.loss, weights_K, data.class_names, device),
-        data,
-        settings.batch_size,
-        ignore_target=label_ids(settings.metric.ignore_target, data.class_names, "metric.ignore_target"),
-        pictures=shown_indices(data) if pictures is None else pictures,
-        per_image=True,
-    )
+    inference = place(net, settings, device)
+    criterion = build_criterion(settings.loss, weights_K, data.class_names, device)
+    ignored = label_ids(settings.metric.ignore_target, data.class_names, "metric.ignore_target")
+    shown = shown_indices(data) if pictures is None else pictures
+
+    def measured(batch: int) -> Validation:
+        return validate(inference, criterion, data, batch, ignore_target=ignored, pictures=shown, per_image=True)
+
+    validation, _ = while_it_fits(measured, settings.batch_size, device)
     assert validation.per_image_counts_NKK is not None  # asked for
     return Evaluation(
         counts_KK=validation.counts_KK,

@@ -11,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from trainables.check import check_settings
 from trainables.settings import TrialSettings
-from trainables.trial_folder import Row
+from trainables.trial_folder import DiskFull, Row
 from trainables.trial_run import TrialRun
 
 REFUSED = 2
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for row in fit(read_config(options.config), options.output, options.cache or options.output / "cache"):
             print(_line(row), flush=True)
-    except ValueError as error:
+    except (ValueError, DiskFull) as error:
         print(error, file=sys.stderr)
         return REFUSED
     print(f"best weights: {options.output / 'best.pt'}")

@@ -60,10 +60,18 @@ class Trainable(Protocol):
     """
 
     class_names: tuple[str, ...]
-    applied: Mapping[str, Any]
+
+    @property
+    def applied(self) -> Mapping[str, Any]:
+        """What is really in force."""
+        ...
 
     def setup(self, settings: TrialSettings, context: Context) -> None:
-        """Build everything; sets `class_names` and `applied` (JSON values, `trainable_parameters` among them)."""
+        """Build everything; sets `class_names` and `applied` (JSON values, `trainable_parameters` among them).
+
+        One that heeds `context.micro_batch` says so by `micro_batch` in `applied`: out of memory, it is then built anew
+        with half of it (of settings.batch_size the first time), down to `smallest_micro_batch` (1 if not given).
+        """
         ...
 
     def run_epoch(self, epoch: int) -> EpochResult:

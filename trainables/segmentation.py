@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
+
 from trainables.applied import prove_applied
 from trainables.class_names import label_ids
 from trainables.clip import GradientClip
@@ -13,10 +15,12 @@ from trainables.data.dataset import prepare
 from trainables.data.repeats import leaked, shown_per_epoch
 from trainables.data.split_data import SplitData
 from trainables.data.splits import Split
+from trainables.distributed import over_ranks
 from trainables.ema import AveragedWeights
 from trainables.inference import place
 from trainables.losses.class_weights import class_weights
 from trainables.losses.criterion import build_criterion
+from trainables.memory import while_it_fits
 from trainables.metrics import MetricError, miou_of
 from trainables.models.build import build_model
 from trainables.optimizers import build_optimizer
@@ -25,15 +29,15 @@ from trainables.protocol import Context, EpochResult, State
 from trainables.schedules import Schedule
 from trainables.seeding import derive, seed_everything
 from trainables.settings import TrialSettings
+from trainables.sync_batch_norm import synchronise_batch_norm
 from trainables.train_pass import train_epoch
-from trainables.validation import validate
+from trainables.validation import Validation, validate
 
 
 class SegmentationTrainable:
     """A model, its data and all that trains it."""
 
     class_names: tuple[str, ...]
-    applied: Mapping[str, Any]
 
     def setup(self, settings: TrialSettings, context: Context) -> None:
         """Prepare train and validation data, build the model and prove the settings applied.
@@ -62,18 +66,28 @@ class SegmentationTrainable:
         channels, size = train.images_NHWC.shape[-1], train.images_NHWC.shape[1:3]
         seed_everything(derive(settings.seed, "weights"))
         net = build_model(settings.model, channels, len(self.class_names))
+        ranks = self._ranks = context.ranks
+        if ranks.sync_batch_norm:
+            synchronise_batch_norm(net, context.device)
         self._inference = place(net, settings, context.device)
         weights_K = class_weights(settings.loss, train.pixels_NK, self.class_names, shown_N)
         self._criterion = build_criterion(settings.loss, weights_K, self.class_names, context.device)
+        if ranks.size > 1:
+            an_image = np.zeros((1, *size, channels), dtype=np.uint8)
+            self._inference = over_ranks(self._inference, an_image, auxiliary=self._criterion.auxiliary > 0)
         self._optimizer = build_optimizer(net, settings.optimizer)
         clip_norm, decay = settings.optimizer.clip_norm, settings.optimizer.ema
         self._clip = None if clip_norm is None else GradientClip(self._optimizer, clip_norm)
         self._ema = None if decay is None else AveragedWeights(net, decay)
         pipeline = build_pipeline(settings.augment, (size[0], size[1]), channels)
-        self._batches = TrainBatches(train, settings.batch_size, pipeline, settings.seed, context.threads, shown_N)
+        self._batches = TrainBatches(
+            train, settings.batch_size, pipeline, settings.seed, context.threads, shown_N, ranks
+        )
         self._schedule = Schedule(self._optimizer, settings.schedule, settings.epochs, len(self._batches))
         self._net = net
-        self.applied = prove_applied(
+        self._context = context
+        self._eval_batch = settings.batch_size
+        self._proved = prove_applied(
             settings,
             net,
             self._optimizer,
@@ -85,10 +99,30 @@ class SegmentationTrainable:
             clip=self._clip,
             ema=self._ema,
         )
+        if ranks.size > 1:
+            self._proved |= {"ranks": ranks.size, "sync_batch_norm": ranks.sync_batch_norm}
+
+    @property
+    def applied(self) -> Mapping[str, Any]:
+        """What is in force; `gradient_exact` where a step is that of the whole batch, however it is cut."""
+        micro_batch = self._context.micro_batch
+        # BatchNorm over a part of the batch is another configuration than over all of it.
+        whole_norm = micro_batch is None and (self._ranks.size == 1 or self._ranks.sync_batch_norm)
+        exact_norm = whole_norm or not self._net.trains_batch_norm
+        cut = micro_batch is not None or self._ranks.size > 1
+        return {
+            **self._proved,
+            "micro_batch": micro_batch,
+            "smallest_micro_batch": self._net.smallest_batch,
+            "gradient_exact": exact_norm and (self._criterion.adds_up or not cut),
+            "eval_batch": self._eval_batch,
+        }
 
     def run_epoch(self, epoch: int) -> EpochResult:
         """Train epoch 1, 2, … and validate it."""
-        seed_everything(derive(self._settings.seed, "epoch", epoch))
+        # Dropout is drawn anew on each rank; the first draws what one process would.
+        own = (self._ranks.rank,) if self._ranks.rank > 0 else ()
+        seed_everything(derive(self._settings.seed, "epoch", epoch, *own))
         train_loss = train_epoch(
             self._inference,
             self._criterion.at(epoch),
@@ -98,16 +132,13 @@ class SegmentationTrainable:
             first_step=(epoch - 1) * len(self._batches),
             clip=self._clip,
             ema=self._ema,
+            micro_batch=self._context.micro_batch,
+            ranks=self._ranks,
         )
         with nullcontext() if self._ema is None else self._ema.in_place():
-            validation = validate(
-                self._inference,
-                self._criterion,
-                self._validation_data,
-                self._settings.batch_size,
-                ignore_target=self._ignore_target,
-                pictures=shown_indices(self._validation_data),
-            )
+            # Within, so that averages of them are rank 0's too.
+            self._ranks.copy_first(self._net.buffers())
+            validation = self._validated()
         metrics = {
             "val/loss": validation.loss,
             "val/ce": validation.ce,
@@ -117,6 +148,24 @@ class SegmentationTrainable:
         self._schedule.after_epoch(validation.loss, miou_of(validation.counts_KK, self._exclude))
         pictures = take_pictures(self._validation_data, validation.predictions)
         return EpochResult(validation.counts_KK, metrics, pictures)
+
+    def _validated(self) -> Validation:
+        def validated(batch: int) -> Validation:
+            return validate(
+                self._inference,
+                self._criterion,
+                self._validation_data,
+                batch,
+                ignore_target=self._ignore_target,
+                pictures=shown_indices(self._validation_data),
+                ranks=self._ranks,
+            )
+
+        if self._ranks.size > 1:
+            # All ranks must cut the split alike.
+            return validated(self._context.micro_batch or self._eval_batch)
+        validation, self._eval_batch = while_it_fits(validated, self._eval_batch, self._context.device)
+        return validation
 
     def state(self) -> State:
         """Weights, averages, optimizer and schedule; random numbers follow from the seed and the epoch."""

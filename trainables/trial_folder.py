@@ -1,8 +1,10 @@
 """The files of a trial: epochs.jsonl, best.pt, last.pt, applied.json, pictures.npz."""
 
+import errno
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +18,19 @@ from trainables.protocol import Pictures
 Row = dict[str, Any]
 
 
+# No space, no quota, or more than a file may hold.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class DiskFull(OSError):
+    """A file of a trial could not be written whole; what was there before still is."""
+
+
 class TrialFolder:
-    """Appends rows durably and replaces other files atomically: a crash leaves the old content or the new."""
+    """Appends rows durably and replaces other files atomically: a crash leaves the old content or the new.
+
+    So does a full disk, of which every method that writes tells by DiskFull.
+    """
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -31,10 +44,17 @@ class TrialFolder:
     def append_row(self, row: Row) -> Row:
         """Add a row on disk before returning it as it will be read; NaN and infinity become null."""
         line = json.dumps(_strict(row), allow_nan=False)
-        with self._epochs.open("ab") as file:
-            file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        content = line.encode() + b"\n"
+        with _room(self._epochs, len(content)), self._epochs.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
         result: Row = json.loads(line)
         return result
 
@@ -48,7 +68,7 @@ class TrialFolder:
 
     def save(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a checkpoint with torch.save."""
-        with self._replacing(name) as file:
+        with self._replacing(name, _bytes(content)) as file:
             torch.save(dict(content), file)
 
     def load(self, name: str) -> dict[str, Any] | None:
@@ -62,7 +82,7 @@ class TrialFolder:
     def save_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write strict JSON."""
         text = json.dumps(_strict(dict(content)), allow_nan=False, indent=1) + "\n"
-        with self._replacing(name) as file:
+        with self._replacing(name, len(text)) as file:
             file.write(text.encode())
 
     def save_pictures(self, pictures: Pictures, name: str = "pictures.npz") -> None:
@@ -70,7 +90,7 @@ class TrialFolder:
         arrays: dict[str, np.ndarray] = {"names": np.array(pictures.names, dtype=np.str_)}
         columns = {"image": pictures.images, "truth": pictures.truths, "prediction": pictures.predictions}
         arrays |= {f"{key}_{i}": array for key, column in columns.items() for i, array in enumerate(column)}
-        with self._replacing(name) as file:
+        with self._replacing(name, sum(array.nbytes for array in arrays.values())) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def _lines(self) -> list[bytes]:
@@ -79,22 +99,59 @@ class TrialFolder:
         return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
 
     @contextmanager
-    def _replacing(self, name: str) -> Iterator[IO[bytes]]:
+    def _replacing(self, name: str, needed: int) -> Iterator[IO[bytes]]:
         """A new file that takes the name once it is whole and on disk; the old one stays if anything fails."""
         temporary = self.path / f".{name}.new"
-        try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with _room(self.path / name, needed):
+            try:
+                with temporary.open("wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.path / name)
+            finally:
+                temporary.unlink(missing_ok=True)
         folder = os.open(self.path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def _room(path: Path, needed: int) -> Iterator[None]:
+    """Raise DiskFull where the file at `path`, of about so many bytes, finds no room."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if (cause := _full(error)) is None:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise DiskFull(
+            f"{path} cannot be written ({cause.strerror}): it needs about {needed:,} bytes, and {free:,} are free in "
+            f"{path.parent}; what was there before is whole. Free some space there, or use a workspace on a larger disk"
+        ) from error
+
+
+def _full(error: BaseException | None) -> OSError | None:
+    """The error of a full disk within others: torch.save raises a RuntimeError of its own over it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return error
+        error = error.__context__
+    return None
+
+
+def _bytes(content: Any) -> int:
+    """Size of the tensors in nested content, which is nearly all of a checkpoint."""
+    match content:
+        case torch.Tensor():
+            return content.nbytes
+        case Mapping():
+            return sum(_bytes(item) for item in content.values())
+        case list() | tuple():
+            return sum(_bytes(item) for item in content)
+    return 0
 
 
 def _strict(value: Any) -> Any:

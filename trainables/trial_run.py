@@ -6,7 +6,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from trainables.class_names import label_ids
 from trainables.device import choose_device, set_threads
 from trainables.early_stop import should_stop
-from trainables.memory import keep_freed_memory, out_of_memory_told, release_memory
+from trainables.memory import keep_freed_memory, limit_memory, out_of_memory_told, release_memory
 from trainables.metrics import iou_K, miou_of, pixel_accuracy
 from trainables.protocol import Context, EpochResult, Trainable
 from trainables.seeding import seed_everything
@@ -56,7 +56,12 @@ class TrialRun:
 
     A new object on the same folder goes on after the rows that last.pt knows; a row beyond them is run again, with the
     same result. `have` is the number of rows the caller has seen. `threads` and `device` default to what torch is set
-    to and to the first CUDA device or the CPU.
+    to and to the first CUDA device or the CPU; `memory_fraction` limits it as `limit_memory` does, `micro_batch` is the
+    largest to begin with, `trainable` what stands for settings.entry (see trainables.rank_roles).
+
+    An epoch that does not fit into memory is run again from last.pt with half the images at a time (see Trainable's
+    `setup`), which last.pt remembers. Raises torch.OutOfMemoryError where that does not help, on the CPU too, and
+    DiskFull where a file cannot be written whole.
     """
 
     def __init__(
@@ -68,27 +73,34 @@ class TrialRun:
         *,
         threads: int | None = None,
         device: torch.device | None = None,
+        memory_fraction: float | None = None,
+        micro_batch: int | None = None,
+        trainable: Trainable | None = None,
     ) -> None:
         self._settings = settings
         self._folder = TrialFolder(folder)
+        self._cache = cache
         self._device = device or choose_device()
+        if memory_fraction is not None:
+            limit_memory(self._device, memory_fraction)
         set_threads(threads or torch.get_num_threads())
         keep_freed_memory()
-        seed_everything(settings.seed)
-        self._trainable: Trainable = load_entry(settings.entry)()
-        context = Context(folder=folder, cache=cache, device=self._device, threads=torch.get_num_threads())
-        with out_of_memory_told():
-            self._trainable.setup(settings, context)
-            self._take_up()
-        names = self._trainable.class_names
-        self._exclude = label_ids(settings.metric.exclude, names, "metric.exclude")
+        known = [size for size in (micro_batch, self._last().get("micro_batch")) if size is not None]
+        self._micro_batch: int | None = min(known, default=None)
+        self._given = trainable
+        self._built = False
+        self._fitting()
         self._shown = min(have, len(self._rows))
-        self._folder.save_json("applied.json", self._trainable.applied)
 
     @property
     def applied(self) -> dict[str, Any]:
         """What the trial really uses, as in applied.json."""
         return dict(self._trainable.applied)
+
+    @property
+    def micro_batch(self) -> int | None:
+        """Images at a time in training, after memory ran out; None for whole batches."""
+        return self._micro_batch
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -98,11 +110,10 @@ class TrialRun:
     def next_row(self) -> Row:
         """The next row that the caller has not seen, training an epoch if there is none.
 
-        After the end it is the last row again. Raises torch.OutOfMemoryError, on the CPU too.
+        After the end it is the last row again.
         """
         if self._shown == len(self._rows) and not self._ended:
-            with out_of_memory_told():
-                self._run_epoch()
+            self._fitting(self._run_epoch)
         self._shown = min(self._shown + 1, len(self._rows))
         return self._rows[self._shown - 1]
 
@@ -117,20 +128,70 @@ class TrialRun:
     def _ended(self) -> bool:
         return bool(self._rows) and self._rows[-1]["end"] is not None
 
-    def _take_up(self) -> None:
-        """Go on from last.pt, or start anew without it."""
-        last = self._folder.load("last.pt") or {"rows": 0, "best_value": -math.inf, "best_epoch": 0}
+    def _last(self) -> dict[str, Any]:
+        return self._folder.load("last.pt") or {"rows": 0, "best_value": -math.inf, "best_epoch": 0}
+
+    def _fitting(self, act: Callable[[], None] = lambda: None) -> None:
+        """Build the trainable where it is not, and act; again with half the micro-batch while memory runs out."""
+        while True:
+            try:
+                with out_of_memory_told():
+                    if not self._built:
+                        self._build()
+                    return act()
+            except torch.OutOfMemoryError:
+                smaller = self._halved()
+                if smaller is None:
+                    raise
+            # Not while the error lives, whose frames hold what did not fit.
+            self._built = False
+            self._trainable.reset()
+            release_memory(self._device)
+            self._micro_batch = smaller
+            # At once, so that a restart does not try again what did not fit.
+            self._folder.save("last.pt", {**self._last(), "micro_batch": smaller})
+
+    def _halved(self) -> int | None:
+        """Half the micro-batch in force; None where the trainable takes none, or no smaller one."""
+        applied: Mapping[str, Any] = getattr(self._trainable, "applied", {})
+        half = (self._micro_batch or self._settings.batch_size) // 2
+        return half if "micro_batch" in applied and half >= applied.get("smallest_micro_batch", 1) else None
+
+    def _build(self) -> None:
+        """Set the trainable up and go on from last.pt, or start anew without it."""
+        seed_everything(self._settings.seed)
+        self._trainable: Trainable = self._given or load_entry(self._settings.entry)()
+        self._trainable.setup(
+            self._settings,
+            Context(
+                folder=self._folder.path,
+                cache=self._cache,
+                device=self._device,
+                threads=torch.get_num_threads(),
+                micro_batch=self._micro_batch,
+            ),
+        )
+        last = self._last()
         self._folder.cut_rows(last["rows"])
         self._rows = self._folder.rows()
         self._best_value: float = last["best_value"]
         self._best_epoch: int = last["best_epoch"]
         if "state" in last:
             self._trainable.load_state(last["state"])
+        self._exclude = label_ids(self._settings.metric.exclude, self._trainable.class_names, "metric.exclude")
+        self._keep_applied()
+        self._built = True
+
+    def _keep_applied(self) -> None:
+        self._kept = self.applied
+        self._folder.save_json("applied.json", self._kept)
 
     def _run_epoch(self) -> None:
         started_s, clock = time.time(), time.perf_counter()
         epoch = len(self._rows) + 1
         result = self._trainable.run_epoch(epoch)
+        if self.applied != self._kept:
+            self._keep_applied()
         value = miou_of(result.confusion_KK, self._exclude)
         metrics = {**result.metrics, "val/miou": value, "val/pixel_accuracy": pixel_accuracy(result.confusion_KK)}
         row = {
@@ -156,6 +217,7 @@ class TrialRun:
                 "rows": epoch,
                 "best_value": self._best_value,
                 "best_epoch": self._best_epoch,
+                "micro_batch": self._micro_batch,
             },
         )
 

@@ -35,8 +35,9 @@ class TrainBatches:
     out, unless it is the only one: BatchNorm has no variance over a single value.
 
     Of several ranks each takes its own block of the batch that one process would take, the first ranks one image more
-    where it does not divide. A rank for which a small last batch leaves fewer than two images (or one, at one image a
-    rank) fills up with copies whose pixels are all ignored: they weigh nothing in the loss.
+    where it does not divide. A rank for which a small last batch leaves fewer than two images (or none, at one image a
+    rank or where BatchNorm is synchronised) fills up with copies whose pixels are all ignored: they weigh nothing in
+    the loss.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class TrainBatches:
         self._repeats = np.arange(len(self._images)) - np.repeat(np.cumsum(shown_N) - shown_N, shown_N)
         self._local = threading.local()
         self._ranks = ranks
-        self._least = min(2, batch_size // ranks.size) if ranks.size > 1 else 1
+        self._least = 1 if ranks.size == 1 or ranks.sync_batch_norm else min(2, batch_size // ranks.size)
 
     def __len__(self) -> int:
         """Batches per epoch."""

@@ -26,6 +26,14 @@ class SegmentationNet(nn.Module):
         self._stride = stride
         self._min_side = min_side
 
+    @property
+    def trains_batch_norm(self) -> bool:
+        """Whether a BatchNorm normalises by the batch it sees in training."""
+        return any(
+            isinstance(module, nn.modules.batchnorm._BatchNorm) and self.parts[name] in self.unfrozen
+            for name, module in self.net.named_modules()
+        )
+
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         """Logits [B, K, H, W] of images of the same H and W."""
         height, width = images_BCHW.shape[-2:]
