@@ -1,5 +1,6 @@
 """Several processes that train one trial together, each with a share of every batch: DistributedDataParallel."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,11 +78,13 @@ def over_ranks(inference: Inference, images_BHWC: NDArray[np.uint8], *, auxiliar
     size tell which parameters no output depends on; those of auxiliary outputs are among them unless `auxiliary`. They
     get no gradient, as in one process, and nobody waits for it.
     """
-    parallel = DistributedDataParallel(
-        _Outputs(inference.model, auxiliary),
-        broadcast_buffers=False,
-        find_unused_parameters=not _all_used(inference, images_BHWC, auxiliary),
-    )
+    all_used = _all_used(inference, images_BHWC, auxiliary)
+    with warnings.catch_warnings():
+        # torch 2.15 has a second name for it, which earlier releases lack.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        parallel = DistributedDataParallel(
+            _Outputs(inference.model, auxiliary), broadcast_buffers=False, find_unused_parameters=not all_used
+        )
     parallel.register_comm_hook(None, _summed)
     return replace(inference, parallel=parallel)
 

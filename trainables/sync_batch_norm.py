@@ -1,9 +1,10 @@
 """BatchNorm over the whole batch of several ranks, on any device."""
 
+from typing import Any
+
 import torch
 from timm.layers import BatchNormAct2d, convert_sync_batchnorm
 from torch import distributed, nn
-from torch.distributed.nn import functional as collective
 
 from trainables.models.segmentation_net import SegmentationNet
 
@@ -49,16 +50,37 @@ def _normalised(norm: nn.BatchNorm2d, images_BCHW: torch.Tensor) -> torch.Tensor
     images = images_BCHW.float()
     pixels = torch.tensor(float(images.numel() // images.shape[1]))
     distributed.all_reduce(pixels)
-    mean_C = collective.all_reduce(images.sum((0, 2, 3))) / pixels
+    mean_C = _summed(images.sum((0, 2, 3))) / pixels
     # About the mean, not as a difference of large sums.
     centred = images - mean_C[:, None, None]
-    variance_C = collective.all_reduce(centred.square().sum((0, 2, 3))) / pixels
+    variance_C = _summed(centred.square().sum((0, 2, 3))) / pixels
     if norm.track_running_stats:
         _keep(norm, mean_C.detach(), variance_C.detach() * (pixels / (pixels - 1)))
     normalised = centred * torch.rsqrt(variance_C + norm.eps)[:, None, None]
     if norm.affine:
         normalised = normalised * norm.weight[:, None, None] + norm.bias[:, None, None]
     return normalised.to(images_BCHW.dtype).contiguous(memory_format=torch.channels_last)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over ranks; what each rank's loss owes to it comes back to every rank."""
+
+    @staticmethod
+    def forward(context: Any, tensor: torch.Tensor) -> torch.Tensor:
+        total = tensor.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        total = gradients[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def _summed(tensor: torch.Tensor) -> torch.Tensor:
+    total: torch.Tensor = _Sum.apply(tensor)  # type: ignore[no-untyped-call]  # untyped in torch
+    return total
 
 
 @torch.no_grad()

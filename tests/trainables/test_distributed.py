@@ -27,6 +27,7 @@ from trainables.segmentation import SegmentationTrainable
 from trainables.settings import TrialSettings
 from trainables.sync_batch_norm import synchronise_batch_norm
 from trainables.train_pass import train_epoch
+from trainables.validation import validate
 
 pytestmark = pytest.mark.slow
 
@@ -87,9 +88,8 @@ def steps(ranks):
     return [one_step(ranks, (images[own], masks[own]), *case) for case in CASES]
 
 
-def test_a_step_over_two_ranks_is_that_of_one_process():
-    on_ranks = on_two_ranks(steps)
-    for case, *both in zip(CASES, *on_ranks, strict=True):
+def test_a_step_over_two_ranks_is_that_of_one_process(found):
+    for case, *both in zip(CASES, *found["steps"], strict=True):
         parameters, loss, unused = one_step(ALONE, a_batch(), *case[:2], None)
         assert unused
         for theirs, their_loss, their_unused in both:
@@ -134,8 +134,8 @@ def a_share_of_a_normed_step(ranks):
     return a_normed_step(ranks, noise(7)[:5] if ranks.rank == 0 else noise(7)[5:])
 
 
-def test_synchronised_batch_norm_is_that_of_the_whole_batch():
-    shares = on_two_ranks(a_share_of_a_normed_step, sync_batch_norm=True)
+def test_synchronised_batch_norm_is_that_of_the_whole_batch(found):
+    shares = found["normed"]
     outputs, gradients, state = a_normed_step(ALONE, noise(7))
     np.testing.assert_allclose(np.concatenate([share[0] for share in shares]), outputs, atol=1e-5)
     for _, their_gradients, their_state in shares:
@@ -177,21 +177,19 @@ def built(ranks, settings, images=7):
     return trainable
 
 
-def trained(ranks, settings, state):
-    """An epoch's result, from a state if one is given, and the state after it."""
+def trained(ranks, settings):
+    """An epoch's result and the state after it."""
     trainable = built(ranks, settings)
-    if state is not None:
-        trainable.load_state(state)
     result = trainable.run_epoch(2)
     return result, trainable.state(), dict(trainable.applied), dict(trainable.model_state())
 
 
-def evaluated(ranks, state):
-    """What a pass of validation alone gives: a rate of 0 moves nothing but BatchNorm, which is frozen by eval."""
+def evaluated(ranks):
+    """Seven images in batches of two: four batches, the last of one image. Then a single batch for two ranks."""
     trainable = built(ranks, settings_of(3))
-    trainable.load_state(state)
-    from trainables.validation import validate
-
+    generator = torch.Generator().manual_seed(2)
+    for parameter in trainable._net.parameters():
+        parameter.data.normal_(generator=generator)
     found = validate(
         trainable._inference, trainable._criterion, trainable._validation_data, 2, pictures=[0, 6], ranks=ranks
     )
@@ -199,13 +197,10 @@ def evaluated(ranks, state):
     return found, few
 
 
-def test_evaluation_over_two_ranks_gives_the_counts_of_one_process():
-    alone = built(ALONE, settings_of(3))
-    alone.run_epoch(1)
-    state = alone.state()
-    one, one_few = evaluated(ALONE, state)
-    for two, two_few in on_two_ranks(evaluated, state):
-        # Seven images in batches of two: four batches, the last of one image. Then a single batch for two ranks.
+def test_evaluation_over_two_ranks_gives_the_counts_of_one_process(found):
+    one, one_few = evaluated(ALONE)
+    assert len(np.unique(np.nonzero(one.counts_KK)[1])) == 2, "nothing is proved where one class alone is predicted"
+    for two, two_few in found["evaluated"]:
         for mine, theirs in ((one, two), (one_few, two_few)):
             np.testing.assert_array_equal(theirs.counts_KK, mine.counts_KK)
             assert theirs.counts_KK.dtype == np.int64
@@ -217,9 +212,25 @@ def test_evaluation_over_two_ranks_gives_the_counts_of_one_process():
         assert one.counts_KK.sum() == a_split(7).pixels_K.sum()
 
 
-def test_ranks_end_an_epoch_with_the_same_weights_and_figures():
-    settings = settings_of(3, optimizer={"ema": 0.9, "clip_norm": 0.1, "lr": 1e-2})
-    (first, state, applied, weights), (second, *_, their_weights) = on_two_ranks(trained, settings, None)
+AVERAGED = settings_of(3, optimizer={"ema": 0.9, "clip_norm": 0.1, "lr": 1e-2})
+SYNCED = settings_of(3, optimizer={"name": "sgd", "lr": 1e-2, "clip_norm": 0.5})
+
+
+def everything(ranks):
+    results = {"steps": steps(ranks), "evaluated": evaluated(ranks), "trained": trained(ranks, AVERAGED)}
+    ranks.sync_batch_norm = True
+    return {**results, "normed": a_share_of_a_normed_step(ranks), "synced": trained(ranks, SYNCED)}
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What rank 0 and rank 1 made of each scenario, all in one pair of processes."""
+    first, second = on_two_ranks(everything)
+    return {name: (first[name], second[name]) for name in first}
+
+
+def test_ranks_end_an_epoch_with_the_same_weights_and_figures(found):
+    (first, state, applied, weights), (second, *_, their_weights) = found["trained"]
     assert applied["ranks"] == 2
     assert applied["sync_batch_norm"] is False
     assert first.metrics == second.metrics
@@ -230,10 +241,9 @@ def test_ranks_end_an_epoch_with_the_same_weights_and_figures():
     assert set(state) == {"model", "optimizer", "schedule", "ema"}
 
 
-def test_the_whole_batch_norm_makes_an_epoch_that_of_one_process():
-    settings = settings_of(3, optimizer={"name": "sgd", "lr": 1e-2, "clip_norm": 0.5})
-    mine, state, *_ = trained(ALONE, settings, None)
-    for theirs, their_state, *_ in on_two_ranks(trained, settings, None, sync_batch_norm=True):
+def test_synchronised_batch_norm_makes_an_epoch_that_of_one_process(found):
+    mine, state, *_ = trained(ALONE, SYNCED)
+    for theirs, their_state, *_ in found["synced"]:
         assert theirs.metrics["train/loss"] == pytest.approx(mine.metrics["train/loss"], rel=1e-4)
         assert theirs.metrics["val/loss"] == pytest.approx(mine.metrics["val/loss"], rel=1e-4)
         for name, tensor in state["model"].items():

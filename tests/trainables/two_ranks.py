@@ -15,14 +15,14 @@ from trainables.distributed import DistributedRanks, joined
 WAIT_S = 120
 
 
-def on_two_ranks(function: Callable[..., Any], *arguments: Any, sync_batch_norm: bool = False) -> list[Any]:
+def on_two_ranks(function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What `function(ranks, *arguments)` returns on rank 0 and on rank 1."""
     context = multiprocessing.get_context("spawn")
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     ends, processes = [], []
     for rank in range(2):
         here, there = context.Pipe()
-        more = (there, store.port, rank, function, arguments, sync_batch_norm)
+        more = (there, store.port, rank, function, arguments)
         processes.append(context.Process(target=_run, args=more, daemon=True))
         processes[-1].start()
         ends.append(here)
@@ -30,7 +30,7 @@ def on_two_ranks(function: Callable[..., Any], *arguments: Any, sync_batch_norm:
         results = []
         for rank, end in enumerate(ends):
             assert end.poll(WAIT_S), f"rank {rank} did not answer"
-            results.append(pickle.loads(end.recv_bytes()))
+            results.append(pickle.loads(end.recv_bytes()))  # noqa: S301 - what our own process wrote
         return results
     finally:
         for process in processes:
@@ -38,12 +38,10 @@ def on_two_ranks(function: Callable[..., Any], *arguments: Any, sync_batch_norm:
             process.join()
 
 
-def _run(
-    end: Connection, port: int, rank: int, function: Callable[..., Any], arguments: tuple[Any, ...], sync: bool
-) -> None:
+def _run(end: Connection, port: int, rank: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     set_threads(1)
     store = TCPStore("127.0.0.1", port, is_master=False)
-    with joined(store, rank, 2, torch.device("cpu"), sync_batch_norm=sync) as ranks:
+    with joined(store, rank, 2, torch.device("cpu")) as ranks:
         assert isinstance(ranks, DistributedRanks)
         end.send_bytes(pickle.dumps(function(ranks, *arguments)))
         # Nobody leaves while another still needs the store.
