@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from search.storage import StorageLost
-from studies import cli_confirm, cli_data, cli_files, cli_results, cli_run
+from studies import cli_confirm, cli_data, cli_files, cli_records, cli_results, cli_run
 from studies.resources import RayNotStarted
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(cli_results.status)
 app.command("list")(cli_results.list_)
 app.command()(cli_results.report)
 app.command()(cli_results.promote)
+app.command()(cli_records.reconcile)
 app.command()(cli_confirm.rows)
 app.command()(cli_confirm.table)
 app.command()(cli_confirm.fidelity)
@@ -71,7 +72,8 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # A server that is away is told within seconds; the recorder tries again by itself.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    # A request that MLflow's client repeats by itself after a lost answer would create a second run.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")

@@ -110,7 +110,7 @@ def run_confirmatory(
         if not queue:
             watcher.say("all of these runs are there already")
             # MLflow may lack some of them.
-            with recording(study, settings, workspace, watcher.say, _family(study, name)):
+            with recording(study, settings, workspace, watcher.say, confirmatory_runs(study, name)):
                 return Outcome(_counts(study, ()), interrupted=False, deadline=False, hopeless=False, error=None)
         travelling = import_paths([run.settings.model_dump(mode="json") for run in runs])
         with local_or_cluster(address, travelling):
@@ -210,7 +210,7 @@ def _run(
     slots = plan(settings.resources, ray_nodes())
     budget = Budget(None, None)
     space = Space(())
-    with recording(study, settings, workspace, watcher.say, _family(study, settings.name)) as recorder:
+    with recording(study, settings, workspace, watcher.say, confirmatory_runs(study, settings.name)) as recorder:
         bridge = Bridge(
             study,
             space,
@@ -237,7 +237,8 @@ def _counts(study: optuna.Study, queue: Sequence[int]) -> dict[str, int]:
     return found
 
 
-def _family(study: optuna.Study, name: str) -> Family:
+def confirmatory_runs(study: optuna.Study, name: str) -> Family:
+    """How the runs of NAME/confirm are called in MLflow."""
     # Optuna is read here, not on the recorder's thread.
     labels = {trial.number: _label(trial.user_attrs) for trial in study.get_trials(deepcopy=False)}
     return confirm_family(name, labels.__getitem__)

@@ -16,9 +16,11 @@ from search.records.mlflow_recorder import MlflowRecorder
 from search.records.mlflow_store import Family, MlflowStore, TrackingError, TrialEnd
 from search.states import MLFLOW_STATUS, Reason
 from search.storage import StorageLost, masked, shown
+from studies.places import SMALL, fetch_records, trial_place
 from studies.provenance import git_state, versions
 from studies.stored import trials_left
 from studies.study_settings import StudySettings
+from studies.trial_place import PlaceGone
 from studies.workspace import Workspace
 from trainables.trial_folder import TrialFolder
 
@@ -44,7 +46,8 @@ def recording(
     facts = study.user_attrs["facts"]
     with answering(workspace):
         store = MlflowStore(workspace.tracking, settings.name, workspace.artifacts, BEST, family)
-        parameters, tags, texts = description(facts, settings)
+        # As it was stored: a later version may resolve more.
+        parameters, tags, texts = description(facts, study.user_attrs.get("study", settings.resolved()))
         git = git_state(Path.cwd())
         texts["versions.json"] = json.dumps(versions(), indent=1)
         if git:
@@ -52,10 +55,15 @@ def recording(
         if git.get("diff"):
             texts["uncommitted.diff"] = git["diff"]
         MlflowMirror(store).put_parent(parameters, tags, texts, finished=None)
+        fetch_records(study, workspace)
         bring_up_to_date(study, store, workspace, facts["class_names"])
 
     def finish(number: int) -> TrialEnd:
-        folder = workspace.trial_folder(study.study_name, number)
+        try:
+            folder = trial_place(study, number, workspace).fetch(SMALL)
+        except PlaceGone as error:
+            say(f"MLflow lacks files of trial {number}: {error}")
+            return TrialEnd()
         rows = TrialFolder(folder).rows()
         values = {row["epoch"]: row["value"] for row in rows if row["value"] is not None}
         return trial_end(folder, rows, values, facts["class_names"])
@@ -90,15 +98,14 @@ def answering(workspace: Workspace) -> Iterator[None]:
 
 
 def description(
-    facts: Mapping[str, Any], settings: StudySettings | None
+    facts: Mapping[str, Any], settings: Mapping[str, Any] | None
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """What the parent run has of a study: parameters, tags, and texts by file name."""
+    """What the parent run has of a study with these resolved settings: parameters, tags, and texts by file name."""
     texts = {"facts.json": json.dumps(facts, indent=1)}
     parameters = {}
     if settings is not None:
-        texts["study.json"] = json.dumps(settings.resolved(), indent=1)
-        flat = flatten(settings.resolved())
-        parameters = {key: str(value) for key, value in flat.items() if not key.startswith(CHANGING)}
+        texts["study.json"] = json.dumps(settings, indent=1)
+        parameters = {key: str(value) for key, value in flatten(settings).items() if not key.startswith(CHANGING)}
     tags = {f"contourney.fingerprint.{split}": value for split, value in facts["fingerprints"].items()}
     return parameters, tags | {"contourney.metric": facts["metric"]}, texts
 

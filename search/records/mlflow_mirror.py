@@ -86,8 +86,9 @@ class MlflowMirror:
             points[best.key, best.step] = best
         parameters = self._store.parameters(wanted.number, wanted.values)
         run_id = self._store.runs.get(wanted.number)
-        have = {} if run_id is None else self._points(run_id, {self._store.best_metric, *(key for key, _ in points)})
         data = None if run_id is None else self._client.get_run(run_id).data
+        ours = {self._store.best_metric, *(key for key, _ in points)}
+        have = {} if run_id is None or data is None else self._points(run_id, ours & set(data.metrics))
         if data is None:
             changes.created += 1
         elif _contradicts(have, points) or any(data.params.get(key, text) != text for key, text in parameters.items()):

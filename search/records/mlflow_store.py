@@ -283,7 +283,9 @@ class MlflowStore:
 
     def _open_parent(self, family: Family) -> str:
         key, value = family.tag
-        return self._find_run(f"tags.`{key}` = '{_quoted(value)}'") or self._create(family.parent, {key: value})
+        found = self._find_run(f"tags.`{key}` = '{_quoted(value)}'")
+        self.new_parent = found is None
+        return found or self._create(family.parent, {key: value})
 
     def _open_experiment(self, artifacts: str | None) -> str:
         experiment = self.client.get_experiment_by_name(self._study)
