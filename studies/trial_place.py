@@ -89,10 +89,11 @@ class TrialPlace:
         return self.folder
 
     def push(self, names: Iterable[str] | None = None) -> None:
-        """Keep these local files (all of them if None), those that changed since the last time and in FIRST..LAST."""
+        """Keep these local files (all but hidden ones if None) that changed since the last time, in FIRST..LAST."""
         if self.uri is None:
             return
-        for name in _in_order(path.name for path in self.folder.iterdir()) if names is None else names:
+        there = (path.name for path in self.folder.iterdir() if not path.name.startswith("."))
+        for name in _in_order(there) if names is None else names:
             path = self.folder / name
             about = path.stat()
             state = (about.st_mtime_ns, about.st_size)

@@ -1,6 +1,5 @@
 """One trial in its folder, an epoch at a time; it can be left at any moment and goes on the same."""
 
-import importlib
 import json
 import math
 import os
@@ -13,7 +12,9 @@ from typing import Any
 
 import torch
 
+from trainables.claim import Claim
 from trainables.class_names import label_ids
+from trainables.custom import PartError, load_part
 from trainables.device import choose_device, set_threads
 from trainables.early_stop import should_stop
 from trainables.memory import keep_freed_memory, limit_memory, out_of_memory_told, release_memory
@@ -32,21 +33,11 @@ class End(StrEnum):
     EARLY_STOPPED = "early_stopped"
 
 
-class EntryError(ValueError):
-    """`trial.entry` names nothing that can be trained."""
-
-
 def load_entry(entry: str) -> type[Trainable]:
-    """The class that `module:Class` names; raises EntryError."""
-    module_name, separator, class_name = entry.partition(":")
-    if not separator:
-        raise EntryError(f"entry: got {entry!r}, expected module:Class, such as my_package.training:MyTrainable")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise EntryError(f"entry: {entry!r} cannot be imported ({error}); is its package installed?") from error
+    """The class that `module:Class` names; raises PartError."""
+    found = load_part(entry, "entry", ())
     if not isinstance(found, type) or not hasattr(found, "run_epoch"):
-        raise EntryError(f"entry: {entry!r} is no class with the methods of trainables.protocol.Trainable")
+        raise PartError(f"entry: {entry!r} is no class with the methods of trainables.protocol.Trainable")
     return found
 
 
@@ -60,8 +51,8 @@ class TrialRun:
     largest to begin with, `trainable` what stands for settings.entry (see trainables.rank_roles).
 
     An epoch that does not fit into memory is run again from last.pt with half the images at a time (see Trainable's
-    `setup`), which last.pt remembers. Raises torch.OutOfMemoryError where that does not help, on the CPU too, and
-    DiskFull where a file cannot be written whole.
+    `setup`), which last.pt remembers. Raises torch.OutOfMemoryError where that does not help, on the CPU too,
+    DiskFull where a file cannot be written whole, and FolderHeld where another process trains the trial.
     """
 
     def __init__(
@@ -79,6 +70,7 @@ class TrialRun:
     ) -> None:
         self._settings = settings
         self._folder = TrialFolder(folder)
+        self._claim = Claim(folder)
         self._cache = cache
         self._device = device or choose_device()
         if memory_fraction is not None:
@@ -119,6 +111,7 @@ class TrialRun:
 
     def reset(self) -> None:
         """Let go of the trial, of the device's memory and of the state of random generators; the object is spent."""
+        self._claim.release()
         self._trainable.reset()
         del self._trainable
         release_memory(self._device)

@@ -117,6 +117,7 @@ def test_files_hold_what_they_should(whole, settings):
     assert applied == json.loads(best["applied"])
     assert applied["threads"] == 1
     assert sorted(path.name for path in whole.iterdir()) == [
+        ".claim",
         "applied.json",
         "best.pt",
         "epochs.jsonl",
