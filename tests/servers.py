@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,17 @@ class Postgres:
 
     def tool(self, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Run a client program of the server's own version, as `pg_dump`, against it."""
-        parts = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": USER, "PGPASSWORD": PASSWORD}
         return subprocess.run(
-            [str(self._binaries / name), *arguments], env={**os.environ, **parts}, capture_output=True, check=True
+            [str(self._binaries / name), *arguments],
+            env={**os.environ, **self.client_variables()},
+            capture_output=True,
+            check=True,
         )
+
+    def client_variables(self) -> dict[str, str]:
+        """The environment in which any client finds this server, its user and password."""
+        variables = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": USER, "PGPASSWORD": PASSWORD}
+        return variables | {"PATH": f"{self._binaries}{os.pathsep}{os.environ['PATH']}"}
 
     def close(self) -> None:
         """Stop the server and remove its folder."""
@@ -278,11 +285,25 @@ def running_mlflow(folder: Path, backend: str) -> Iterator[Served]:
         server.close()
 
 
-def environment_of(pid: int) -> Mapping[str, str]:
-    """The environment a process was started with; empty where it is gone."""
+def descendants(pid: int) -> list[int]:
+    """The processes below a process, at this moment."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            # pid (name) state parent ...; the name may hold anything.
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def seen_by(pid: int) -> tuple[str, bytes]:
+    """Command line and environment of a process, empty where it is gone."""
     try:
-        content = Path(f"/proc/{pid}/environ").read_bytes()
+        folder = Path(f"/proc/{pid}")
+        return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"), (
+            folder / "environ"
+        ).read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        return {}
-    pairs = (item.partition("=") for item in content.decode(errors="replace").split("\0") if "=" in item)
-    return {name: value for name, _, value in pairs}
+        return "", b""
