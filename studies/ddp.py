@@ -84,7 +84,7 @@ class RanksWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
                     self.cleanup()
                     return answer
             (done, *_), _ = ray.wait([self._ranks[0].next_epoch.remote(self._micro_batch), *self._following])
-            answer = ray.get(done)
+            answer = dict(ray.get(done))
         except RayActorError as error:
             self.cleanup()
             raise RankDied(f"a process of the trial died: {error}") from error

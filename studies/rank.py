@@ -16,8 +16,6 @@ from studies.shipped_code import CodeDiffers, check_code
 from studies.trial_place import PlaceGone
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
-
     from trainables.trial_run import TrialRun
 
 Answer = dict[str, Any]
@@ -39,19 +37,17 @@ class Rank:
 
     def open_meeting(self) -> tuple[str, int]:
         """On rank 0: where the ranks meet."""
-        from torch.distributed import TCPStore
+        from trainables.distributed import meeting
 
         host = ray.util.get_node_ip_address()
-        self._store: Store = TCPStore(host, 0, is_master=True, wait_for_workers=False)
+        self._store = meeting(host)
         return host, self._store.port
 
-    def join(self, job: Mapping[str, Any], rank: int, size: int, meeting: tuple[str, int]) -> Answer:
+    def join(self, job: Mapping[str, Any], rank: int, size: int, place: tuple[str, int]) -> Answer:
         """Meet the others; the answer is empty, once all are there."""
-        from torch.distributed import TCPStore
-
         from studies.node_checks import NodeLacks, check_data
         from trainables.device import choose_device, set_threads
-        from trainables.distributed import joined
+        from trainables.distributed import joined, meeting
         from trainables.settings import TrialSettings
 
         self._job = job
@@ -64,7 +60,7 @@ class Rank:
         set_threads(job["threads"])
         self._device = choose_device()
         if rank > 0:
-            self._store = TCPStore(*meeting, is_master=False)
+            self._store = meeting(*place)
         group = joined(self._store, rank, size, self._device, sync_batch_norm=job["sync_batch_norm"])
         self._ranks = self._stack.enter_context(group)
         return {}

@@ -16,6 +16,7 @@ CASES = [
     ("search.records.mlflow_store", {"ray", "torch", "mlflow", "trainables", "studies", "dashboards"}),
     ("dashboards.report", {"ray", "torch", "mlflow", "trainables", "studies"}),
     ("studies.worker", {"optuna", "mlflow", "plotly", "search", "dashboards"}),
+    ("studies.ddp", {"optuna", "mlflow", "plotly", "search", "dashboards", "torch", "trainables"}),
 ]
 
 

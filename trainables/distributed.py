@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import distributed, nn
+from torch.distributed import GradBucket, TCPStore  # type: ignore[attr-defined]  # torch's stubs do not export them
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.inference import Inference
@@ -30,7 +31,7 @@ class DistributedRanks(Ranks):
         self.size = distributed.get_world_size()
         self.rank = distributed.get_rank()
         self.sync_batch_norm = sync_batch_norm
-        self._commands = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        self._commands: Any = distributed.new_group(backend="gloo", timeout=PATIENCE)
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum over all ranks, detached; the same bits on each."""
@@ -56,11 +57,16 @@ class DistributedRanks(Ranks):
         return tuple(content[0])
 
 
+def meeting(host: str, port: int | None = None) -> Any:
+    """torch's store at which ranks meet: at a port where rank 0 has opened one, or opened here, at its own `port`."""
+    return TCPStore(host, port or 0, is_master=port is None, wait_for_workers=False)
+
+
 @contextmanager
 def joined(
-    store: distributed.Store, rank: int, size: int, device: torch.device, *, sync_batch_norm: bool = False
+    store: Any, rank: int, size: int, device: torch.device, *, sync_batch_norm: bool = False
 ) -> Iterator[DistributedRanks]:
-    """Be rank `rank` of `size` that meet at a store; waits until all are there."""
+    """Be rank `rank` of `size` that meet at a store (see `meeting`); waits until all are there."""
     # Tensors on the CPU (counts, commands) always travel over gloo.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=HUNG_AFTER)
@@ -112,7 +118,7 @@ def _all_used(inference: Inference, images_BHWC: NDArray[np.uint8], auxiliary: b
     return all(one is not None for one in torch.autograd.grad(total, parameters, allow_unused=True))
 
 
-def _summed(state: None, bucket: distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
+def _summed(state: None, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
     """DistributedDataParallel's hook: the sum of a bucket of gradients over ranks."""
     work = distributed.all_reduce(bucket.buffer(), async_op=True)
     return work.get_future().then(lambda done: done.value()[0])

@@ -79,7 +79,7 @@ class _Sum(torch.autograd.Function):
 
 
 def _summed(tensor: torch.Tensor) -> torch.Tensor:
-    total: torch.Tensor = _Sum.apply(tensor)  # type: ignore[no-untyped-call]  # untyped in torch
+    total: torch.Tensor = _Sum.apply(tensor)
     return total
 
 

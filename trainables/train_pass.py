@@ -50,7 +50,11 @@ def train_epoch(
         if micro_batch is None and ranks.size == 1:
             _whole(inference, criterion, optimizer, batch, epoch_loss)
         else:
-            parts = pieces(len(batch[0]), micro_batch, inference.model.smallest_batch)
+            smallest = inference.model.smallest_batch
+            parts = pieces(len(batch[0]), micro_batch, smallest)
+            if micro_batch is not None and ranks.sync_batch_norm:
+                # The ranks meet in every forward pass, and so need as many.
+                parts = pieces(len(batch[0]), micro_batch, smallest, at_least=max(ranks.gathered(len(parts))))
             _in_pieces(inference, criterion, optimizer, batch, epoch_loss, parts, ranks)
         if clip is not None:
             clip()
@@ -107,9 +111,9 @@ def _in_pieces(
         epoch_loss.add(statistics)
 
 
-def pieces(count: int, size: int | None, smallest: int = 1) -> list[slice]:
+def pieces(count: int, size: int | None, smallest: int = 1, at_least: int = 1) -> list[slice]:
     """Slices of at most `size` of `count` images, as even as can be; rather more of them than fewer than `smallest`."""
-    number = max(1, min(-(-count // (size or count)), count // smallest))
+    number = max(at_least, min(-(-count // (size or count)), count // smallest))
     ends = [count * (index + 1) // number for index in range(number)]
     return [slice(start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
 

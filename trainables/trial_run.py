@@ -194,7 +194,7 @@ class TrialRun:
             "arrays": {"val/iou": iou_K(result.confusion_KK).tolist()},
             "started_s": started_s,
             "ended_s": time.time(),
-            "device_s": time.perf_counter() - clock,
+            "device_s": (time.perf_counter() - clock) * self._kept.get("ranks", 1),
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "end": self._end(epoch, metrics),
         }

@@ -7,10 +7,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from torch.distributed import TCPStore
 
 from trainables.device import set_threads
-from trainables.distributed import DistributedRanks, joined
+from trainables.distributed import DistributedRanks, joined, meeting
 
 WAIT_S = 120
 
@@ -18,7 +17,7 @@ WAIT_S = 120
 def on_two_ranks(function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What `function(ranks, *arguments)` returns on rank 0 and on rank 1."""
     context = multiprocessing.get_context("spawn")
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = meeting("127.0.0.1")
     ends, processes = [], []
     for rank in range(2):
         here, there = context.Pipe()
@@ -40,7 +39,7 @@ def on_two_ranks(function: Callable[..., Any], *arguments: Any) -> list[Any]:
 
 def _run(end: Connection, port: int, rank: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     set_threads(1)
-    store = TCPStore("127.0.0.1", port, is_master=False)
+    store = meeting("127.0.0.1", port)
     with joined(store, rank, 2, torch.device("cpu")) as ranks:
         assert isinstance(ranks, DistributedRanks)
         end.send_bytes(pickle.dumps(function(ranks, *arguments)))

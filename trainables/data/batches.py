@@ -50,11 +50,7 @@ class TrainBatches:
         shown_N: np.ndarray | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        if batch_size < ranks.size:
-            raise DataError(
-                f"batch_size: {batch_size} images are too few for the {ranks.size} processes that share every batch; "
-                "raise batch_size, or lower resources.gpus_per_trial"
-            )
+        check_share(batch_size, ranks.size)
         self.data = data
         self.batch_size = batch_size
         self.pipeline = pipeline
@@ -114,6 +110,15 @@ class TrainBatches:
             self._local.pipeline = copy.deepcopy(self.pipeline)
         seed = (self.seed, epoch, index, repeat) if repeat else (self.seed, epoch, index)
         return augment(self._local.pipeline, np.array(image), np.array(mask), seed)
+
+
+def check_share(batch_size: int, ranks: int) -> None:
+    """Raise DataError where a batch does not reach all processes that share it."""
+    if batch_size < ranks:
+        raise DataError(
+            f"batch_size: {batch_size} images are too few for the {ranks} processes that share every batch; raise "
+            "batch_size, or lower resources.gpus_per_trial"
+        )
 
 
 def stacked(pairs: list[Pair]) -> Pair:
