@@ -11,6 +11,7 @@ from dashboards.masks import colour_mask
 from dashboards.palette import INK, MUTED, SURFACE, class_colour
 from studies.problems import did_you_mean
 from studies.stored import StudyError
+from trainables.custom import is_own
 from trainables.data.augment import augment, build_pipeline
 from trainables.data.augment_sets import AUGMENT_SETS, CUSTOM
 from trainables.data.augment_settings import AugmentSettings
@@ -35,7 +36,7 @@ def check_output(path: Path) -> None:
 def with_set(settings: AugmentSettings, name: str) -> AugmentSettings:
     """The settings with another named set; raises StudyError for a name that is none, as `custom` without pipeline."""
     accepted = [*AUGMENT_SETS, *([CUSTOM] if settings.pipeline is not None else [])]
-    if name not in accepted:
+    if name not in accepted and not is_own(name):
         raise StudyError(
             f"--set {name}: no such set{did_you_mean(name, accepted) or ';'} accepted: {', '.join(accepted)}"
         )

@@ -15,6 +15,7 @@ from studies.space_checks import study_space
 from studies.study_file import load_study
 from studies.study_schema import study_schema
 from studies.study_settings import StudySettings
+from trainables.custom import is_own
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="a study file, or the name of a shipped recipe")]
 SetOption = Annotated[
@@ -82,7 +83,7 @@ def validate(
     dead = sorted(set(study.space) - set(study_space(study).distributions))
     if dead:
         console.print("never searched with these settings:", ", ".join(dead), highlight=False, markup=False)
-    if study.trial.data.root is None and study.trial.data.format != "terrain":
+    if study.trial.data.root is None and study.trial.data.format != "terrain" and not is_own(study.trial.data.format):
         console.print("no data set yet: launch with --data ROOT", highlight=False)
 
 

@@ -128,6 +128,11 @@ def _options(node: dict[str, Any]) -> list[dict[str, Any]]:
     return options
 
 
+def named(node: dict[str, Any]) -> list[str]:
+    """The names that a setting accepts."""
+    return [str(name) for option in _options(node) for name in option.get("enum", ())]
+
+
 def accepted(node: dict[str, Any]) -> str:
     """What a setting accepts, in words: `a number > 0`, `one of adam, adamw, sgd`."""
     words = list(dict.fromkeys(_accepted_one(option) for option in _options(node)))
@@ -142,6 +147,8 @@ def _accepted_one(node: dict[str, Any]) -> str:
         return "one of " + ", ".join(map(str, node["enum"]))
     if "const" in node:
         return str(node["const"])
+    if "pattern" in node:
+        return "package.module:name of your own"
     if "$ref" in node or node.get("type") == "object":
         keys = ", ".join(node.get("properties", {}))
         if node.get("additionalProperties") is True:

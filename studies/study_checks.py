@@ -18,6 +18,7 @@ from studies.problems import Problem, did_you_mean, shown
 from studies.setting_paths import study_paths
 from studies.space_checks import study_space
 from studies.study_settings import StudySettings
+from trainables.custom import is_own
 from trainables.settings import TrialSettings
 
 # Far above any real space of models; a product beyond it is checked in part, and the trials themselves check the rest.
@@ -88,9 +89,12 @@ def check_trials(study: StudySettings) -> Iterator[Problem]:
     """Problems of the settings that trials will really have, as far as they show without reading data."""
     # Brings torch and timm, which the checks above do without.
     from trainables.check import check_settings
+    from trainables.data.batches import check_share
 
     root = study.trial.data.root
     is_there, kind = (os.path.isfile, "file") if study.trial.data.format == "npz" else (os.path.isdir, "folder")
+    if is_own(study.trial.data.format):
+        is_there, kind = os.path.exists, "file or folder"
     if root is not None and not is_there(root):
         yield Problem(("trial", "data", "root"), f"no such {kind}: {root} (relative paths start in {os.getcwd()})")
     space = study_space(study)
@@ -103,6 +107,7 @@ def check_trials(study: StudySettings) -> Iterator[Problem]:
         settings = TrialSettings.model_validate(space.apply(fixed, chosen))
         try:
             check_settings(settings)
+            check_share(settings.batch_size, study.resources.gpus_per_trial)
         except ValueError as error:
             for finding in str(error).splitlines():
                 if finding not in found:

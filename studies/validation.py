@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from studies.problems import Path, Problem, did_you_mean, nearest, shown
-from studies.setting_paths import accepted, study_node, study_paths
+from studies.setting_paths import accepted, named, study_node, study_paths
 from studies.study_settings import StudySettings
 from trainables.settings import TrialSettings
 
@@ -58,7 +58,7 @@ def _message(detail: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
     if detail["type"] == "value_error":
         return f"{detail['ctx']['error']}; got {shown(value)}"
     node = study_node(path)
-    hint = did_you_mean(value, map(str, node.get("enum", ()))) if isinstance(value, str) else ""
+    hint = did_you_mean(value, named(node)) if isinstance(value, str) else ""
     return f"got {shown(value)}{hint or ';'} accepted: {accepted(node)}"
 
 

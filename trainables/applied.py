@@ -90,6 +90,9 @@ def _prove_loss(settings: LossSettings, criterion: Criterion, class_names: tuple
     terms = {name: term for name, term in settings.terms.model_dump().items() if term["weight"] > 0}
     _must_equal("loss.terms", criterion.factors, {name: term["weight"] for name, term in terms.items()})
     for name, term in terms.items():
+        if name == "custom":
+            # What a user's own term takes from its settings is its own affair.
+            continue
         parameters = {key: value for key, value in term.items() if key != "weight"}
         _must_equal(f"loss.terms.{name}", criterion.parameters[name], parameters)
     _must_equal("loss.auxiliary", criterion.auxiliary, settings.auxiliary)

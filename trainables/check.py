@@ -1,15 +1,17 @@
 """Checks of a trial's settings that read no data, so that a study is refused before anything is made."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from trainables.class_names import class_name_findings
+from trainables.custom import PartError, is_own, load_part
 from trainables.data.augment import augment_findings
 from trainables.losses.checks import loss_findings
+from trainables.losses.own import check_own_term
 from trainables.models.build import check_model
 from trainables.models.errors import ModelError
-from trainables.models.table import MODELS
+from trainables.models.table import row_of
 from trainables.settings import TrialSettings
-from trainables.trial_run import EntryError, load_entry
+from trainables.trial_run import load_entry
 
 DEFAULT_ENTRY = str(TrialSettings.model_fields["entry"].default)
 
@@ -27,16 +29,13 @@ def check_settings(settings: TrialSettings) -> None:
 def _findings(settings: TrialSettings) -> Iterator[str]:
     try:
         load_entry(settings.entry)
-    except EntryError as error:
+    except PartError as error:
         yield str(error)
     # A user's own class may read the settings below in its own way.
     if settings.entry != DEFAULT_ENTRY:
         return
-    try:
-        check_model(settings.model)
-    except ModelError as error:
-        yield str(error)
-    smallest = MODELS[settings.model.name].smallest_batch
+    yield from _refusals(settings)
+    smallest = row_of(settings.model.name).smallest_batch
     if settings.batch_size < smallest:
         yield (
             f"batch_size: got {settings.batch_size}, but {settings.model.name} pools to one pixel before a BatchNorm "
@@ -57,3 +56,18 @@ def _findings(settings: TrialSettings) -> Iterator[str]:
     if settings.data.classes is not None:
         yield from class_name_findings(settings, settings.data.classes)
     yield from augment_findings(settings.augment, settings.data.size)
+
+
+def _refusals(settings: TrialSettings) -> Iterator[str]:
+    """What the model and parts of the user's own have against the settings."""
+    term, layout = settings.loss.terms.custom, settings.data.format
+    checks: list[Callable[[], object]] = [lambda: check_model(settings.model)]
+    if term.entry is not None:
+        checks.append(lambda: check_own_term(term))
+    if is_own(layout):
+        checks.append(lambda: load_part(layout, "data.format", ("settings",)))
+    for check in checks:
+        try:
+            check()
+        except (ModelError, PartError) as error:
+            yield str(error)

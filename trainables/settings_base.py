@@ -1,6 +1,11 @@
 """The base of every settings class: unknown keys refused, values never changed after validation."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+# A part of the user's own, see trainables.custom.
+ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
 
 
 class Settings(BaseModel):

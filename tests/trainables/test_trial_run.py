@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.custom import PartError
 from trainables.settings import TrialSettings
-from trainables.trial_run import EntryError, TrialRun, load_entry
+from trainables.trial_run import TrialRun, load_entry
 
 CLOCK = ("started_s", "ended_s", "device_s", "worker")
 CPU = torch.device("cpu")
@@ -279,14 +280,14 @@ def test_a_users_own_class_can_train(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("trainables.segmentation", "expected module:Class"),
+        ("trainables.segmentation", "expected package.module:name"),
         ("no_such_package:Thing", "cannot be imported"),
-        ("trainables.segmentation:Nothing", "cannot be imported"),
+        ("trainables.segmentation:Nothing", "trainables.segmentation has no Nothing; it has SegmentationTrainable"),
         ("pathlib:Path", "is no class with the methods"),
     ],
 )
 def test_an_entry_that_cannot_train_is_refused(entry, message):
-    with pytest.raises(EntryError, match=message):
+    with pytest.raises(PartError, match=message):
         load_entry(entry)
 
 

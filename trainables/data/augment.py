@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainables.custom import PartError, is_own
 from trainables.data.augment_sets import AUGMENT_SETS, CUSTOM
 from trainables.data.custom_pipeline import custom_pipeline
 from trainables.data.errors import DataError
+from trainables.data.own_pipeline import check_own_pipeline, own_pipeline
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -32,6 +34,8 @@ def build_pipeline(settings: AugmentSettings, size: tuple[int, int], channels: i
 
     if settings.set == CUSTOM:
         return custom_pipeline(settings.pipeline, settings.strength, size, channels)
+    if is_own(settings.set):
+        return own_pipeline(settings, size, channels)
     rows = AUGMENT_SETS[settings.set](size)
     return albumentations.Compose(
         [
@@ -42,11 +46,16 @@ def build_pipeline(settings: AugmentSettings, size: tuple[int, int], channels: i
 
 
 def augment_findings(settings: AugmentSettings, size: tuple[int, int] | None) -> Iterator[str]:
-    """What is wrong with a custom pipeline; the size may not be known yet."""
+    """What is wrong with a pipeline of the user's own; the size may not be known yet."""
     if settings.set == CUSTOM:
         try:
             custom_pipeline(settings.pipeline, settings.strength, size)
         except DataError as error:
+            yield str(error)
+    elif is_own(settings.set):
+        try:
+            check_own_pipeline(settings, size)
+        except (DataError, PartError) as error:
             yield str(error)
 
 

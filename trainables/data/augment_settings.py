@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, PositiveInt
 
 from trainables.data.augment_sets import AUGMENT_SETS, CUSTOM
-from trainables.settings_base import Settings
+from trainables.settings_base import ImportPath, Settings
 
 if TYPE_CHECKING:
     SetName = str
@@ -28,7 +28,10 @@ class OversampleSettings(Settings):
 class AugmentSettings(Settings):
     """Which named set of transforms is applied to training images, and how often."""
 
-    set: SetName = Field("none", description="name of the set; custom: the one in augment.pipeline")
+    set: SetName | ImportPath = Field(
+        "none",
+        description="name of the set; custom: the one in augment.pipeline; package.module:factory for one of one's own",
+    )
     strength: float = Field(
         1.0, ge=0, le=2, description="scales every probability of the set, capped at 1; 1 is the published table"
     )

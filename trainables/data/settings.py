@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from trainables.data.clean_settings import CleanSettings
 from trainables.data.formats.table import FORMATS
-from trainables.settings_base import Settings
+from trainables.settings_base import ImportPath, Settings
 
 if TYPE_CHECKING:
     FormatName = str
@@ -37,7 +37,9 @@ class NpzSettings(Settings):
 class DataSettings(Settings):
     """Where images and masks come from and how they are split and sized."""
 
-    format: FormatName = Field("folder", description="layout of the data set on disk")
+    format: FormatName | ImportPath = Field(
+        "folder", description="layout of the data set on disk; package.module:Class for one of one's own"
+    )
     root: str | None = Field(
         None, description="folder of the data set, for npz the file; `--data ROOT` sets it; none for terrain"
     )

@@ -10,6 +10,9 @@ def loss_findings(settings: LossSettings) -> Iterator[str]:
     active = [name for name in type(settings.terms).model_fields if getattr(settings.terms, name).weight > 0]
     if not active:
         yield "loss.terms: every weight is 0; give at least one term a weight above 0"
+    custom = settings.terms.custom
+    if custom.weight > 0 and custom.entry is None:
+        yield "loss.terms.custom.entry: missing, but its weight is above 0; expected package.module:Class"
     if active == ["boundary"]:
         yield (
             "loss.terms.boundary: alone it is least for empty predictions; give a region term a weight too, such as "

@@ -16,6 +16,7 @@ from trainables.losses.cross_entropy import CrossEntropy
 from trainables.losses.dice import Dice
 from trainables.losses.focal import Focal
 from trainables.losses.lovasz import Lovasz
+from trainables.losses.own import own_term
 from trainables.losses.scores import Scores
 from trainables.losses.settings import LossSettings
 from trainables.losses.target import Target
@@ -29,6 +30,7 @@ TERMS: dict[str, Callable[[Any, torch.Tensor | None], LossTerm]] = {
     "focal": Focal,
     "boundary": Boundary,
     "lovasz": Lovasz,
+    "custom": own_term,
 }
 
 Statistics = Mapping[str, torch.Tensor]

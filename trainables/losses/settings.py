@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from trainables.settings_base import Settings
+from trainables.settings_base import ImportPath, Settings
 
 
 class TermSettings(Settings):
@@ -44,6 +44,14 @@ class LovaszSettings(TermSettings):
     """Lovász softmax over the classes present in the batch, all its pixels together."""
 
 
+class CustomSettings(TermSettings):
+    """A term of the user's own."""
+
+    entry: ImportPath | None = Field(
+        None, description="package.module:Class of the term, as trainables.losses.terms.LossTerm"
+    )
+
+
 class TermsSettings(Settings):
     """The terms by name."""
 
@@ -52,6 +60,7 @@ class TermsSettings(Settings):
     focal: FocalSettings = FocalSettings()
     boundary: BoundarySettings = BoundarySettings()
     lovasz: LovaszSettings = LovaszSettings()
+    custom: CustomSettings = CustomSettings()
 
 
 class LossSettings(Settings):

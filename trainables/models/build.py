@@ -6,12 +6,13 @@ from pathlib import Path
 import timm
 import torch
 
+from trainables.custom import is_own, reported
 from trainables.models.errors import ModelError
 from trainables.models.initialization import initialize
 from trainables.models.parts import trained_parts
 from trainables.models.segmentation_net import SegmentationNet
 from trainables.models.settings import ModelSettings
-from trainables.models.table import DOWNLOAD, MODELS, build_net
+from trainables.models.table import DOWNLOAD, build_net, row_of
 from trainables.models.weights import file_holds_whole_model, load_weights
 
 
@@ -28,13 +29,13 @@ def build_model(settings: ModelSettings, channels: int, classes: int) -> Segment
     if settings.weights not in (None, DOWNLOAD):
         load_weights(net, settings)
     net.unfreeze(settings.unfreeze)
-    net.smallest_batch = MODELS[settings.name].smallest_batch
+    net.smallest_batch = row_of(settings.name).smallest_batch
     return net
 
 
 def check_model(settings: ModelSettings) -> None:
     """Raise ModelError, before any data is read, for a model that cannot be built or frozen as asked."""
-    row = MODELS[settings.name]
+    row = row_of(settings.name)
     if row.over_timm and not timm.is_model(settings.encoder):
         close = timm.list_models(f"*{settings.encoder.split('.')[0]}*")[:3]
         hint = f"; close names: {', '.join(close)}" if close else "; timm.list_models() lists what there is"
@@ -50,8 +51,13 @@ def check_model(settings: ModelSettings) -> None:
             "model.unfreeze: head needs a pretrained decoder, and this one would be random: a linear layer on it "
             "learns nothing; give a whole model's weights (a best.pt) in model.weights, or set it to decoder"
         )
-    plain = settings.model_copy(update={"width": 1, "weights": None, "unfreeze": "all", "initialization": "default"})
-    trained_parts(dict(_parts(plain)), settings.unfreeze)
+    plain = settings.model_copy(update={"weights": None, "unfreeze": "all", "initialization": "default"})
+    if is_own(settings.name):
+        with reported("model.name", f"{settings.name} cannot be built on torch's meta device"):
+            parts = _parts(plain)
+    else:
+        parts = _parts(plain.model_copy(update={"width": 1}))
+    trained_parts(dict(parts), settings.unfreeze)
 
 
 @lru_cache(maxsize=64)
@@ -67,7 +73,7 @@ def _whole_model_given(settings: ModelSettings) -> bool:
     if settings.weights is None:
         return False
     if settings.weights == DOWNLOAD:
-        if not MODELS[settings.name].over_timm:
+        if not row_of(settings.name).over_timm:
             raise ModelError(f"model.weights: there is nothing to download for {settings.name}; give a file, or none")
         return False
     path = Path(settings.weights)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from trainables.settings_base import Settings
+from trainables.settings_base import ImportPath, Settings
 
 ModelName = Literal[
     "unet",
@@ -29,9 +29,10 @@ UnfreezeDepth = Literal["head", "decoder", "stage4", "stage3", "stage2", "stage1
 class ModelSettings(Settings):
     """Which model, from which weights, and how deep it is unfrozen."""
 
-    name: ModelName = Field(
+    name: ModelName | ImportPath = Field(
         "unet",
-        description="unet, fcn and fcn_unpool by themselves; all others over a timm encoder, as model.encoder says",
+        description="unet, fcn and fcn_unpool by themselves; all others over a timm encoder, as model.encoder says; "
+        "package.module:factory for a model of one's own",
     )
     width: PositiveInt = Field(64, description="unet: channels of the first stage, doubled at each stage")
     depth: int = Field(4, ge=1, le=6, description="unet: number of downsamplings")

@@ -7,6 +7,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 from torch import nn
 
+from trainables.custom import is_own, load_part
 from trainables.models.errors import ModelError
 from trainables.models.fcn import FCN, FCNUnpool, ResNetFCN
 from trainables.models.segmentation_net import SegmentationNet
@@ -120,12 +121,29 @@ MODELS: Mapping[str, ModelRow] = {
 }
 
 
+def row_of(name: str) -> ModelRow:
+    """The row of a model's name, or of a factory's import path."""
+    return ModelRow(_own, over_timm=False) if is_own(name) else MODELS[name]
+
+
+def _own(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+    """What a user's factory gives: a plain module, of which all trains and whose inputs are not padded, or a
+    SegmentationNet, which says more.
+    """
+    net = load_part(settings.name, "model.name", ("settings", "channels", "classes"))(settings, channels, classes)
+    if isinstance(net, SegmentationNet):
+        return net
+    if not isinstance(net, nn.Module):
+        raise ModelError(f"model.name: {settings.name} gives {type(net).__name__}, expected a torch.nn.Module")
+    return SegmentationNet(net, (), stride=1)
+
+
 def build_net(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
     """The model with random weights (or timm's, where they are to be downloaded), nothing frozen.
 
     Raises ModelError if the encoder does not fit.
     """
-    return MODELS[settings.name].build(settings, channels, classes)
+    return row_of(settings.name).build(settings, channels, classes)
 
 
 def _drop_unused_blocks(encoder: Any) -> None:
