@@ -54,6 +54,8 @@ def probe(settings: StudySettings, workspace: Workspace) -> Probe:
     trial = TrialSettings.model_validate(space.apply(fixed, corner))
     check_settings(trial)
     slots = plan(settings.resources, [{"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}])
+    # Of several processes with a device each, what one of them bears.
+    trial = trial.model_copy(update={"batch_size": -(-trial.batch_size // slots.ranks)})
     answer = _in_a_process(
         {
             "settings": trial.model_dump(mode="json"),
@@ -72,7 +74,7 @@ def probe(settings: StudySettings, workspace: Workspace) -> Probe:
 
 def probe_lines(found: Probe) -> Sequence[str]:
     """The result in words, with what it assumes."""
-    took, workers = found.took, found.slots.workers
+    took, devices = found.took, found.slots.workers * found.slots.ranks
     shown = ", ".join(f"{path}={value}" for path, value in found.corner.items()) or "nothing is searched"
     memory = f"{took.memory_bytes / GIB:.2f} of {took.total_bytes / GIB:.1f} GiB"
     share = found.slots.memory_fraction
@@ -87,14 +89,17 @@ def probe_lines(found: Probe) -> Sequence[str]:
     ]
     if found.trials is not None:
         total_s = found.trials * found.epochs * took.epoch_s
-        wall = show_seconds(total_s / workers)
+        wall = show_seconds(total_s / devices)
+        together = "" if found.slots.ranks == 1 else f" on {found.slots.ranks} devices each"
         lines.append(
-            f"budget of {found.trials} trials: at most {total_s / 3600:.2f} device-hours, {wall} with {workers} at "
-            "once here"
+            f"budget of {found.trials} trials: at most {total_s / 3600:.2f} device-hours, {wall} with "
+            f"{found.slots.workers} at once{together} here"
         )
+        if together:
+            lines.append(f"tried: one of them with its share of the batch; {found.slots.ranks} divide an epoch's time")
         lines.append("assumed: every trial as dear as this one, none pruned or stopped early, alone on its device")
     if found.hours is not None:
-        lines.append(f"budget of {found.hours:g} hours: at most {found.hours * workers:.2f} device-hours")
+        lines.append(f"budget of {found.hours:g} hours: at most {found.hours * devices:.2f} device-hours")
     return lines
 
 

@@ -17,9 +17,11 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Context:
-    """Where a trial may write, where prepared data lie, and what it computes on.
+    """Where a trial may write, where prepared data lie, what it computes on, and which processes train it together.
 
-    `micro_batch` is the number of images that may be on the device at once in training, None for whole batches.
+    `micro_batch` is the number of images that may be on the device at once in training, None for whole batches. Of
+    several `ranks` each runs the same trainable on its share of every batch, and only the first writes; one that heeds
+    them says so by their number under `ranks` in `applied`, and is refused otherwise.
     """
 
     folder: Path
