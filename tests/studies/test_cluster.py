@@ -121,7 +121,7 @@ def test_files_are_at_the_place_and_come_to_the_workspace_when_they_are_read(pla
     for folder in kept.iterdir():
         rows = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
         assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
-        # Three trials: the weights of all are kept, the states that none needs any more of none.
+        # Four trials: the weights of all are kept, the states that none needs any more of none.
         names = {path.name for path in folder.iterdir()}
         assert {"best.pt", "applied.json"} <= names and "last.pt" not in names
     done = contourney("report", "losing", "--workspace", str(place.root))

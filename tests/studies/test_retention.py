@@ -1,5 +1,6 @@
 """What is kept of ended trials: by a driver as the ranking moves, and by `contourney clean`."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from search.lease import open_lease
 from search.storage import open_storage
 from studies.promotion import promote
 from studies.pseudo_label import pseudo_label
@@ -184,3 +186,72 @@ def test_dropped_weights_are_said_to_be(workspace: Workspace, tmp_path: Path) ->
     study.set_user_attr("promotion", {"trial": 1, "weights": "w"})
     with pytest.raises(StudyError, match=r"trial 1 has no weights: expected .*best.pt"):
         pseudo_label("s", workspace, tmp_path / "labels.npz", data=None, images=None)
+
+
+def test_clean_says_what_it_would_free_and_frees_it_when_told(workspace: Workspace, call: Call) -> None:
+    study = created(workspace)
+    for value in (0.1, 0.2, 0.3):
+        add(study, workspace, value)
+    (workspace.cache / "images").mkdir(parents=True)
+    (workspace.cache / "images" / "a.npy").write_bytes(b"x" * 1000)
+    (workspace.cache / "build.lock").touch()
+    (workspace.root / "studies" / "gone-01234567" / "trials").mkdir(parents=True)
+    (workspace.root / "studies" / "gone-01234567" / "trials" / "best.pt").write_bytes(b"x" * 70)
+    before = {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()}
+
+    code, out, _ = call("clean", "s", "--workspace", str(workspace.root))
+    assert code == 0
+    assert "optimizer states of ended trials: s: 3 files, 300 bytes (0.0 MiB), can be freed" in out
+    assert "weights of trials that are not kept: s: 1 files, 100 bytes" in out
+    assert "400 bytes can be freed" in out
+    assert "cache" not in out
+    assert "never touched: rows" in out
+    code, out, _ = call("clean", "--all", "--workspace", str(workspace.root), "--json")
+    assert code == 0
+    found = json.loads(out)["freed"]
+    assert [(one["files"], one["bytes"], one["done"]) for one in found] == [
+        (3, 300, False), (1, 100, False), (1, 1000, False), (1, 70, False),
+    ]  # fmt: skip
+    assert {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()} == before
+
+    code, out, _ = call("clean", "--all", "--yes", "--workspace", str(workspace.root))
+    assert code == 0
+    assert "1 files, 70 bytes (0.0 MiB), left, --orphans deletes them" in out
+    assert "freed 1,400 bytes" in out
+    assert having(study, workspace, "best.pt") == [1, 2]
+    assert having(study, workspace, "last.pt") == []
+    assert having(study, workspace, "epochs.jsonl") == [0, 1, 2]
+    assert [path.name for path in workspace.cache.iterdir()] == ["build.lock"]
+    assert (workspace.root / "studies" / "gone-01234567").exists()
+    call("clean", "--all", "--yes", "--orphans", "--workspace", str(workspace.root))
+    assert [path.name for path in (workspace.root / "studies").iterdir()] == [workspace.study_folder("s").name]
+    assert workspace.storage in map(str, workspace.root.iterdir())
+
+
+def test_clean_leaves_a_study_that_is_being_run_alone(workspace: Workspace, call: Call) -> None:
+    study = created(workspace)
+    add(study, workspace, 0.1)
+    workspace.cache.mkdir()
+    (workspace.cache / "a.npy").write_bytes(b"x")
+    with open_lease(workspace.storage, "s"):
+        code, out, _ = call("clean", "--all", "--yes", "--workspace", str(workspace.root))
+    assert code == 0
+    assert "left alone: study 's' is being run by process" in out
+    assert having(study, workspace, "last.pt") == [0]
+    assert (workspace.cache / "a.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "expected the name of a study, or --all"),
+        (["s", "--all"], "expected the name of a study, or --all"),
+        (["s", "--orphans"], "it goes with --all --yes"),
+        (["none"], "no study 'none' in"),
+    ],
+)
+def test_clean_refuses_what_it_cannot_mean(workspace: Workspace, call: Call, arguments: list[str], said: str) -> None:
+    created(workspace)
+    code, _, err = call("clean", *arguments, "--workspace", str(workspace.root))
+    assert code == 2
+    assert said in err

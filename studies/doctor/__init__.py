@@ -1,0 +1,1 @@
+"""What a study needs, examined before it runs."""
