@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from search.storage import StorageLost
-from studies import cli_confirm, cli_data, cli_files, cli_records, cli_results, cli_run
+from studies import cli_confirm, cli_data, cli_files, cli_keep, cli_records, cli_results, cli_run
 from studies.resources import RayNotStarted
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.command("list")(cli_results.list_)
 app.command()(cli_results.report)
 app.command()(cli_results.promote)
 app.command()(cli_records.reconcile)
+app.command()(cli_keep.clean)
+app.command()(cli_keep.doctor)
 app.command()(cli_confirm.rows)
 app.command()(cli_confirm.table)
 app.command()(cli_confirm.fidelity)
