@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.small_disk import small_disk
 from trainables.trial_folder import TrialFolder
 from trainables.trial_run import TrialRun
 
@@ -76,29 +77,19 @@ def test_other_errors_of_a_file_stay_what_they_are(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MiB; skipped aloud where none may be mounted."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+def disk(tmp_path):
+    with small_disk(tmp_path / "disk", "1m") as place:
+        yield place
 
 
 @pytest.mark.slow
-def test_a_trial_on_a_full_disk_fails_and_goes_on_when_there_is_room(
-    small_disk, tmp_path, terrain_cache, terrain_settings
-):
+def test_a_trial_on_a_full_disk_fails_and_goes_on_when_there_is_room(disk, tmp_path, terrain_cache, terrain_settings):
     settings = terrain_settings(epochs=3)
-    folder, cpu = small_disk / "trial", torch.device("cpu")
+    folder, cpu = disk / "trial", torch.device("cpu")
     run = TrialRun(settings, folder, terrain_cache, threads=1, device=cpu)
     run.next_row()
-    free = os.statvfs(small_disk)
-    (small_disk / "ballast").write_bytes(bytes(free.f_bavail * free.f_frsize - 8192))
+    free = os.statvfs(disk)
+    (disk / "ballast").write_bytes(bytes(free.f_bavail * free.f_frsize - 8192))
     with pytest.raises(OSError, match=r"No space left on device\): it needs about [\d,]+ bytes") as raised:
         run.next_row()
     assert type(raised.value).__name__ == "DiskFull"
@@ -107,7 +98,7 @@ def test_a_trial_on_a_full_disk_fails_and_goes_on_when_there_is_room(
     assert TrialFolder(folder).load("last.pt")["rows"] == 1
     assert TrialFolder(folder).load("best.pt")["epoch"] == 1
 
-    (small_disk / "ballast").unlink()
+    (disk / "ballast").unlink()
     again = TrialRun(settings, folder, terrain_cache, have=1, threads=1, device=cpu)
     assert [again.next_row()["epoch"], again.next_row()["epoch"]] == [2, 3]
     other = TrialRun(settings, tmp_path / "undisturbed", terrain_cache, threads=1, device=cpu)
