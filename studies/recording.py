@@ -12,8 +12,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.records.mlflow_mirror import Changes, MlflowMirror, WantedRun
+from search.records.mlflow_points import TrialEnd
 from search.records.mlflow_recorder import MlflowRecorder
-from search.records.mlflow_store import Family, MlflowStore, TrackingError, TrialEnd
+from search.records.mlflow_store import Family, MlflowStore, TrackingError
 from search.states import MLFLOW_STATUS, Reason
 from search.storage import StorageLost, masked, shown
 from studies.places import SMALL, fetch_records, trial_place

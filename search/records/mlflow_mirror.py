@@ -8,16 +8,8 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from search.records.mlflow_store import (
-    METRICS_A_BATCH,
-    REASON,
-    STATE,
-    MlflowStore,
-    TrialEnd,
-    best_point,
-    file_text,
-    row_points,
-)
+from search.records.mlflow_points import TrialEnd, best_point, file_text, row_points
+from search.records.mlflow_store import METRICS_A_BATCH, REASON, STATE, MlflowStore
 from search.states import MLFLOW_STATUS, Reason
 
 

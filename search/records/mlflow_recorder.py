@@ -8,7 +8,8 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from search.records.mlflow_store import MlflowStore, TrialEnd, is_refused
+from search.records.mlflow_points import TrialEnd, is_refused
+from search.records.mlflow_store import MlflowStore
 from search.states import Reason
 from search.storage import masked
 
