@@ -8,9 +8,7 @@ import optuna
 import typer
 from rich.console import Console
 
-from search.storage import StorageLost
 from studies import cli_confirm, cli_data, cli_files, cli_keep, cli_records, cli_results, cli_run
-from studies.resources import RayNotStarted
 
 app = typer.Typer(
     name="contourney",
@@ -46,6 +44,8 @@ app.command("pseudo-label")(cli_data.pseudo_label)
 def main() -> None:
     """Run a command; exit 0 done, 1 failed while running, 2 refused input, 130 interrupted."""
     _quiet_libraries()
+    # Parts of the user's own in the current folder (see trainables.custom); last, so that they hide nothing installed.
+    sys.path.append(os.getcwd())
     # Optuna would print a line for each trial and study.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     traceback = bool(os.environ.get("CONTOURNEY_TRACEBACK"))
@@ -57,14 +57,15 @@ def main() -> None:
             raise
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except (RayNotStarted, StorageLost) as error:
-        if traceback:
+    except RuntimeError as error:
+        # What is there is at fault: Ray, a storage, a place, a probe that did not fit.
+        if traceback or not _is_ours(error):
             raise
         Console(stderr=True).print(f"failed: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
-def _is_ours(error: ValueError) -> bool:
+def _is_ours(error: Exception) -> bool:
     """Whether the error is one that this project words for its users, rather than a stray one of a library."""
     return type(error).__module__.split(".")[0] in ("studies", "search", "trainables", "dashboards")
 
