@@ -8,7 +8,7 @@ whoever steers holds a socket to each rank: it knows when all are gone, and they
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -39,6 +39,7 @@ class RanksWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
 
     _job: Mapping[str, Any] = {}
     _lines: Lifelines | None = None
+    _ranks: Sequence[Any] = ()
     _micro_batch: int | None = None
 
     def setup(self, config: dict[str, Any]) -> None:

@@ -12,11 +12,11 @@ from studies.resources import ResourceError, plan
 from studies.stored import open_study
 from studies.study_settings import ResourceSettings
 from studies.workspace import Workspace
-from tests.studies.ranked import BUG, KILLED, LOW, OUT_OF_MEMORY
+from tests.studies.ranked import BUG, LOW, MISHAPS
 from tests.studies.running import contourney
 
 EPOCHS = 3
-SCRIPTS = [LOW, KILLED, BUG, OUT_OF_MEMORY]
+SCRIPTS = [LOW, BUG, MISHAPS]
 FILE = f"""
 name: ranked
 trial:
@@ -53,9 +53,8 @@ def trials(place: Workspace) -> dict[int, FrozenTrial]:
     ("script", "state", "reason", "epochs"),
     [
         (LOW, TrialState.PRUNED, "pruned", 2),
-        (KILLED, TrialState.COMPLETE, "finished", 3),
         (BUG, TrialState.FAIL, "error", 1),
-        (OUT_OF_MEMORY, TrialState.COMPLETE, "finished", 3),
+        (MISHAPS, TrialState.COMPLETE, "finished", 3),
     ],
 )
 def test_a_trial_of_two_ranks_ends_as_one_of_one_and_has_every_epoch_once(
@@ -73,19 +72,19 @@ def test_a_trial_of_two_ranks_ends_as_one_of_one_and_has_every_epoch_once(
 @pytest.mark.slow
 def test_no_process_of_a_trial_lives_when_the_next_begins(trials: dict[int, FrozenTrial], place: Workspace) -> None:
     seen = [int(path.name.partition("-")[0]) for path in (place.root / "seen").iterdir()]
-    # Two processes a trial, two more after the death of each rank and after memory ran out.
-    assert {script: seen.count(script) for script in SCRIPTS} == {LOW: 2, KILLED: 6, BUG: 2, OUT_OF_MEMORY: 4}
+    # Two processes a trial, two more after memory ran out and after the death of each rank.
+    assert {script: seen.count(script) for script in SCRIPTS} == {LOW: 2, BUG: 2, MISHAPS: 8}
     assert not (place.root / "overlap").exists(), (place.root / "overlap").read_text()
 
 
 @pytest.mark.slow
 def test_what_went_wrong_is_kept(trials: dict[int, FrozenTrial], place: Workspace) -> None:
     assert "KeyError: 'a bug on one rank'" in trials[BUG].user_attrs["error"]
-    # Half of the share of two images that each rank had.
-    assert trials[OUT_OF_MEMORY].user_attrs["micro_batch"] == 1
-    folder = place.trial_folder("ranked", trials[OUT_OF_MEMORY].number)
-    assert torch.load(folder / "last.pt", weights_only=True)["micro_batch"] == 1
-    assert json.loads((folder / "applied.json").read_text())["ranks"] == 2
+    # Half of the share of two images that each rank had; the restarts after it remembered.
+    assert trials[MISHAPS].user_attrs["micro_batch"] == 1
+    folder = place.trial_folder("ranked", trials[MISHAPS].number)
+    applied = json.loads((folder / "applied.json").read_text())
+    assert (applied["ranks"], applied["micro_batch"]) == (2, 1)
 
 
 def test_the_slots_of_trials_over_several_gpus() -> None:
@@ -115,14 +114,12 @@ def test_ranks_that_do_not_fit_are_refused(settings: dict[str, float], match: st
 
 
 @pytest.mark.slow
-def test_ranks_without_gpus_are_no_surprise_and_a_trainable_that_knows_of_none_is_told(tmp_path: Path) -> None:
+def test_ranks_without_gpus_come_as_no_surprise(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there are GPUs")
     file = tmp_path / "study.yaml"
-    file.write_text(FILE.replace("gpu: 0, ", ""))
+    file.write_text(FILE.replace(", gpu: 0", ""))
     refused = contourney("launch", str(file), "--workspace", str(tmp_path / "w"))
-    if not torch.cuda.is_available():
-        assert refused.returncode == 2
-        assert "set resources.gpu=0 to train each trial in as many processes on CPUs" in refused.stderr
-    file.write_text(FILE.replace("Ranked", "Unaware").replace(str(SCRIPTS), f"[{LOW}]"))
-    done = contourney("launch", str(file), "--workspace", str(tmp_path / "w"))
-    assert done.returncode == 1
-    assert "does not say that it trains over them" in done.stdout + done.stderr
+    assert refused.returncode == 2
+    assert "set resources.gpu=0 to train each trial in as many processes on CPUs" in refused.stderr
+    assert "Traceback" not in refused.stderr
