@@ -6,6 +6,7 @@ from pathlib import Path
 from studies.overrides import apply_overrides, read_overrides
 from studies.problems import Sources, StudyFileError, render
 from studies.validation import validate
+from trainables.custom import is_own
 from trainables.data.formats.table import FORMATS
 from trainables.data.settings import DataSettings
 
@@ -59,8 +60,8 @@ def data_settings(data: str, format_: str | None, overrides: Sequence[str]) -> t
     settings = study.trial.data
     generated = data == GENERATED and not Path(data).exists()
     format_set = ("trial", "data", "format") in over.values
-    if format_ is not None and format_ not in FORMATS:
-        raise AuditError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
+    if format_ is not None and format_ not in FORMATS and not is_own(format_):
+        raise AuditError(f"--format {format_}: expected one of {', '.join(FORMATS)} or package.module:name of your own")
     guessed = format_ is None and not format_set and not generated
     chosen = format_ or (settings.format if format_set else GENERATED if generated else guess_format(data))
     root = None if chosen == GENERATED and generated else data

@@ -1,5 +1,6 @@
 """docs/extending.md, run as it stands: each example by itself, and a study of them on a Ray worker."""
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from PIL import Image
 from studies.stored import open_study
 from studies.study_file import load_study
 from studies.workspace import Workspace
-from tests.studies.commands import Call, caller, scene
+from tests.studies.commands import Call, audited, caller, scene
 from tests.studies.running import ROOT, contourney
 from trainables.check import check_settings
 from trainables.losses.criterion import Criterion
@@ -182,6 +183,11 @@ def test_names_are_as_strict_as_before(page: Path, call: Call) -> None:
     code, _, err = call("validate", "study.yaml", "--set", "trial.model.name=field_kit.models:three_layers")
     assert code == 2
     assert "'field_kit.models:three_layers': field_kit.models has no three_layers; it has" in err
+
+
+def test_an_audit_reads_a_format_of_ones_own(page: Path, call: Call) -> None:
+    found = audited(call, "photos", "--format", "field_kit.formats:side_by_side", "--workspace", "w")
+    assert "ground" in json.dumps(found)
 
 
 @pytest.mark.slow
