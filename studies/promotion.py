@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-import torch
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
@@ -22,6 +21,7 @@ from studies.retention import no_weights
 from studies.stored import StudyError, load_settings, open_study
 from studies.vault import TestVault
 from studies.workspace import Workspace
+from trainables.checkpoint import read_checkpoint
 from trainables.data.dataset import prepare
 from trainables.data.split_data import SplitData
 from trainables.data.splits import Split
@@ -136,7 +136,7 @@ def _weights_digest(study: optuna.Study, folder: Path, number: int) -> str:
 
 
 def _trial_settings(folder: Path) -> TrialSettings:
-    content = torch.load(folder / "best.pt", map_location="cpu", weights_only=True)
+    content = read_checkpoint(folder / "best.pt", "settings")
     return TrialSettings.model_validate_json(content["settings"])
 
 

@@ -23,7 +23,7 @@ from studies.stored import trials_left
 from studies.study_settings import StudySettings
 from studies.trial_place import PlaceGone
 from studies.workspace import Workspace
-from trainables.trial_folder import TrialFolder
+from trainables.trial_folder import FolderError, TrialFolder
 
 # Budget and rows may grow, and MLflow's parameters cannot change: they stand in study.json.
 CHANGING = ("search.trials", "search.hours", "rows.", "base")
@@ -62,10 +62,10 @@ def recording(
     def finish(number: int) -> TrialEnd:
         try:
             folder = trial_place(study, number, workspace).fetch(SMALL)
-        except PlaceGone as error:
+            rows = TrialFolder(folder).rows()
+        except (PlaceGone, FolderError) as error:
             say(f"MLflow lacks files of trial {number}: {error}")
             return TrialEnd()
-        rows = TrialFolder(folder).rows()
         values = {row["epoch"]: row["value"] for row in rows if row["value"] is not None}
         return trial_end(folder, rows, values, facts["class_names"])
 

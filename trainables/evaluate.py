@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainables.checkpoint import CheckpointError, read_checkpoint
 from trainables.class_names import label_ids
 from trainables.data.split_data import SplitData
 from trainables.device import choose_device
@@ -21,10 +22,6 @@ from trainables.pictures import shown_indices, take_pictures
 from trainables.protocol import Pictures
 from trainables.settings import TrialSettings
 from trainables.validation import Validation, validate
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not belong to the data or settings it is evaluated with."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def evaluate_checkpoint(
     `pictures` are indices of the images to keep, four evenly spaced ones by default. Raises CheckpointError if the
     checkpoint knows other classes than the data.
     """
-    content = torch.load(best, map_location="cpu", weights_only=True)
+    content = read_checkpoint(best, "class_names", "model", "applied")
     if tuple(content["class_names"]) != data.class_names:
         raise CheckpointError(
             f"{best} was trained for the classes {', '.join(content['class_names'])}, the data have "

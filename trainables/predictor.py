@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainables.checkpoint import read_checkpoint
 from trainables.data.split_data import resize_image
 from trainables.inference import Inference, place, resize_logits
 from trainables.models.build import build_model
@@ -25,7 +26,7 @@ class Predictor:
     @classmethod
     def load(cls, best: Path, device: torch.device) -> "Predictor":
         """The model of a best.pt, ready to predict."""
-        content = torch.load(best, map_location="cpu", weights_only=True)
+        content = read_checkpoint(best, "settings", "class_names", "model")
         settings = TrialSettings.model_validate_json(content["settings"])
         class_names = tuple(content["class_names"])
         # The first convolution sees the picture: its input channels are the picture's.

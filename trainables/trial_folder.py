@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
+from trainables.checkpoint import read_checkpoint
 from trainables.protocol import Pictures
 
 Row = dict[str, Any]
@@ -24,6 +25,10 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 class DiskFull(OSError):
     """A file of a trial could not be written whole; what was there before still is."""
+
+
+class FolderError(ValueError):
+    """A file of a trial was damaged."""
 
 
 class TrialFolder:
@@ -38,8 +43,8 @@ class TrialFolder:
         self._epochs = path / "epochs.jsonl"
 
     def rows(self) -> list[Row]:
-        """All rows; a last line that was cut short by a crash is no row."""
-        return [json.loads(line) for line in self._lines()]
+        """All rows; a last line that was cut short by a crash is no row. Raises FolderError for one that is none."""
+        return [self._row(line, number) for number, line in enumerate(self._lines(), start=1)]
 
     def append_row(self, row: Row) -> Row:
         """Add a row on disk before returning it as it will be read; NaN and infinity become null."""
@@ -72,12 +77,11 @@ class TrialFolder:
             torch.save(dict(content), file)
 
     def load(self, name: str) -> dict[str, Any] | None:
-        """Read a checkpoint onto the CPU, None where there is none."""
+        """Read a checkpoint onto the CPU, None where there is none; raises CheckpointError for a damaged one."""
         path = self.path / name
         if not path.exists():
             return None
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return content
+        return read_checkpoint(path)
 
     def save_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write strict JSON."""
@@ -92,6 +96,18 @@ class TrialFolder:
         arrays |= {f"{key}_{i}": array for key, column in columns.items() for i, array in enumerate(column)}
         with self._replacing(name, sum(array.nbytes for array in arrays.values())) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    def _row(self, line: bytes, number: int) -> Row:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict) or row.get("epoch") != number:
+            raise FolderError(
+                f"{self._epochs}, line {number}: expected the row of epoch {number}, got {line[:40]!r}; restore a copy "
+                f"of the file, or delete its lines from {number} on: a trial that goes on then starts anew"
+            )
+        return row
 
     def _lines(self) -> list[bytes]:
         """Whole lines with their ends."""

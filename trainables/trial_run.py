@@ -24,6 +24,9 @@ from trainables.seeding import seed_everything
 from trainables.settings import TrialSettings
 from trainables.trial_folder import Row, TrialFolder
 
+# What last.pt says of a trial without an epoch.
+NOTHING: Mapping[str, Any] = {"rows": 0, "best_value": -math.inf, "best_epoch": 0}
+
 
 class End(StrEnum):
     """Why a trial ended by itself."""
@@ -121,8 +124,8 @@ class TrialRun:
     def _ended(self) -> bool:
         return bool(self._rows) and self._rows[-1]["end"] is not None
 
-    def _last(self) -> dict[str, Any]:
-        return self._folder.load("last.pt") or {"rows": 0, "best_value": -math.inf, "best_epoch": 0}
+    def _last(self) -> Mapping[str, Any]:
+        return self._folder.load("last.pt") or NOTHING
 
     def _fitting(self, act: Callable[[], None] = lambda: None) -> None:
         """Build the trainable where it is not, and act; again with half the micro-batch while memory runs out."""
@@ -165,6 +168,9 @@ class TrialRun:
             ),
         )
         last = self._last()
+        if len(self._folder.rows()) < last["rows"]:
+            # The rows up to its state are gone: the same ones come again from the start.
+            last = NOTHING
         self._folder.cut_rows(last["rows"])
         self._rows = self._folder.rows()
         self._best_value: float = last["best_value"]
