@@ -36,6 +36,7 @@ class MlflowRecorder:
         self._closing = threading.Event()
         # When the last attempt is due, in seconds of the monotonic clock.
         self._end_s = float("inf")
+        self._dropping = False
         self.missing = 0
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="mlflow-recorder", daemon=True)
@@ -72,9 +73,11 @@ class MlflowRecorder:
         With None nothing more is written: somebody else does by now. Raises RuntimeError if the thread has died of an
         error of ours.
         """
-        if finished is not None:
+        if finished is None:
+            self._dropping = True
+        else:
             self._queue.put(lambda: self._store.close_study(finished))
-        self._end_s = time.monotonic() + (END_PATIENCE_S if finished is not None else -1.0)
+        self._end_s = time.monotonic() + END_PATIENCE_S
         self._closing.set()
         self._queue.put(None)
         self._thread.join()
@@ -109,7 +112,10 @@ class MlflowRecorder:
             self._run(self._store.flush)
 
     def _run(self, step: Callable[[], None]) -> None:
-        while not (self._away and time.monotonic() > self._end_s):
+        while not self._dropping:
+            if self._away and time.monotonic() > self._end_s:
+                self.missing += 1
+                return
             try:
                 step()
             except self._store.errors as error:
@@ -120,13 +126,14 @@ class MlflowRecorder:
                     self._warn(f"MLflow does not take records ({self._reason(error)}); the study goes on")
                 self._set_away(True)
                 # An end cuts the wait short; then there are a few attempts.
-                self._closing.wait(RETRY_S) if not self._closing.is_set() else time.sleep(RETRY_S / 5)
+                if self._closing.is_set():
+                    time.sleep(RETRY_S / 5)
+                self._closing.wait(RETRY_S)
             else:
                 if self._away:
                     self._warn("MLflow takes records again")
                 self._set_away(False)
                 return
-        self.missing += 1
 
     def _refuse(self, error: Exception) -> None:
         if not self.missing:

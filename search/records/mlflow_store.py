@@ -16,6 +16,8 @@ from search.storage import masked, shown
 STATE, REASON = "contourney.state", "contourney.reason"
 METRICS_A_BATCH = 1000
 PARAMETERS_A_BATCH = 100
+# MLflow cuts a longer value.
+PARAMETER_CHARACTERS = 6000
 
 
 class TrackingError(ValueError):
@@ -133,7 +135,8 @@ class MlflowStore:
 
     def parameters(self, number: int, values: Mapping[str, Any]) -> dict[str, str]:
         """The parameters of a trial's run."""
-        return {key: str(value) for key, value in {**self._family.label(number).parameters, **values}.items()}
+        all_ = {**self._family.label(number).parameters, **values}
+        return {key: str(value)[:PARAMETER_CHARACTERS] for key, value in all_.items()}
 
     def add_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
         """Write parameters to a run, at most 100 a call."""
