@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.resources import ResourceError, plan
 from studies.stored import open_study
-from studies.study_settings import ResourceSettings
+from studies.study_checks import check_trials
+from studies.study_settings import ResourceSettings, StudySettings
 from studies.workspace import Workspace
 from tests.studies.ranked import BUG, LOW, MISHAPS
 from tests.studies.running import contourney
@@ -111,6 +112,19 @@ def test_the_slots_of_trials_over_several_gpus() -> None:
 def test_ranks_that_do_not_fit_are_refused(settings: dict[str, float], match: str) -> None:
     with pytest.raises(ResourceError, match=match):
         plan(ResourceSettings(**{"gpus_per_trial": 2, **settings}), [{"CPU": 2.0}])  # type: ignore[arg-type]
+
+
+def test_a_batch_that_does_not_reach_all_gpus_is_refused_where_it_is_searched() -> None:
+    study = StudySettings.model_validate(
+        {
+            "trial": {"data": {"format": "terrain"}},
+            "space": {"batch_size": {"choices": [1, 4]}},
+            "resources": {"gpus_per_trial": 2},
+        }
+    )
+    (problem,) = check_trials(study)
+    assert problem.path == ("space", "batch_size")
+    assert "1 images are too few for the 2 processes" in problem.message
 
 
 @pytest.mark.slow
