@@ -79,6 +79,8 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow prints a link to each run that ends, with user and password where the tracking URI has them.
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if not os.environ.get("CONTOURNEY_TRACEBACK"):
         warnings.filterwarnings("ignore")
