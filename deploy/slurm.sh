@@ -34,6 +34,10 @@ driver_pid=$WORKSPACE/.driver-$SLURM_JOB_ID
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export RAY_ADDRESS=$head:${RAY_PORT:-6379}
 
+# Others on the network may reach Ray's ports: they need this user's token (in ~/.ray, which the nodes share).
+export RAY_AUTH_MODE=${RAY_AUTH_MODE:-token}
+if [ "$RAY_AUTH_MODE" = token ]; then ray get-auth-token --generate >/dev/null; fi
+
 # Slurm tells this script alone (B:), and it tells the driver alone: Ray must live until the driver has ended.
 # shellcheck disable=SC2329 # the trap calls it
 end_driver() {

@@ -80,5 +80,6 @@ def _start_ray(address: str | None, travelling: dict[str, Any] | None) -> None:
         if address is None:
             told = "a local Ray did not start in time", "A busy machine is the usual cause: try again"
         else:
-            told = f"the Ray cluster at {address} cannot be used", "Is it up (`ray status`), and is this its address?"
+            hint = "Is it up (`ray status`), is this its address, and is RAY_AUTH_MODE its head's (docs/cluster.md)?"
+            told = f"the Ray cluster at {address} cannot be used", hint
         raise RayNotStarted(f"{told[0]}: {reason}; nothing was run. {told[1]}") from error
