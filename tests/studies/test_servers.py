@@ -1,20 +1,26 @@
 """A study against real servers through the real command line: PostgreSQL for Optuna, MLflow over HTTP."""
 
+import json
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
+from urllib.request import urlopen
 
+import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
+from search.storage import open_storage
 from studies.stored import open_study
 from studies.workspace import Workspace
-from tests.servers import PASSWORD, Postgres, Served
-from tests.studies.running import ROOT, command, environment
+from tests.search.tabulated import open_bridge, run_side_by_side
+from tests.servers import PASSWORD, Postgres, Served, descendants, mlflow_server, optuna_dashboard, seen_by
+from tests.studies.running import ROOT, command, contourney, environment
 
 pytestmark = pytest.mark.slow
 
-TRIALS, EPOCHS = 10, 6
+TRIALS, EPOCHS = 8, 4
 FILE = f"""
 name: NAME
 trial:
@@ -75,3 +81,76 @@ def test_a_study_goes_on_while_postgresql_restarts(
     assert curves_in_mlflow(name, mlflow_server.url) == {
         trial.number: sorted(trial.intermediate_values.items()) for trial in study.trials
     }
+
+
+def test_an_mlflow_that_is_gone_ends_no_study_and_no_password_is_anywhere(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Terminal, workspace, database, MLflow and report are searched, and what Ray's processes can see."""
+    name, backend = "secret", f"sqlite:///{tmp_path}/server.db"
+    server = mlflow_server(tmp_path / "server", backend)
+    server.start()
+    storage = postgres.database()
+    tracking = server.url.replace("//", f"//someone:{quote(PASSWORD, safe='')}@")
+    variables = {"OPTUNA_STORAGE": storage, "MLFLOW_TRACKING_URI": tracking, "PGPASSWORD": PASSWORD}
+    lines, ray = [], {}
+    try:
+        with launch(tmp_path, name, **variables) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith("["):
+                    ray.update({pid: seen_by(pid) for pid in descendants(process.pid)})
+                if line.startswith("[5/"):
+                    server.kill()
+            assert process.wait(timeout=120) == 0, "".join(lines)
+        text = "".join(lines)
+        words = f"contourney reconcile {name} --workspace {tmp_path / 'w'}"
+        assert [line for line in lines if words in line and "MLflow lacks" in line], text
+        assert "http://someone:***@127.0.0.1" in text
+        assert any("ray::" in command for command, _ in ray.values())
+        server.start()
+        for arguments in (("reconcile", name), ("report", name)):
+            done = contourney(*arguments, "--workspace", str(tmp_path / "w"), **variables)
+            assert done.returncode == 0, done.stdout + done.stderr
+            text += done.stdout + done.stderr
+        assert "metric points added" in text
+    finally:
+        server.close()
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    study = open_study(name, Workspace.open(tmp_path / "w"))
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * TRIALS
+    assert curves_in_mlflow(name, backend) == {
+        trial.number: sorted(trial.intermediate_values.items()) for trial in study.trials
+    }
+    places = {
+        "terminal": text.encode(),
+        "database": postgres.tool("pg_dump", storage.rpartition("/")[2]).stdout,
+        **{str(path): path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()},
+        **{str(path): path.read_bytes() for path in tmp_path.glob("server/**/*") if path.is_file()},
+        **{str(path): path.read_bytes() for path in tmp_path.glob("server.db*")},
+        **{command[:80]: command.encode() + seen for command, seen in ray.values()},
+    }
+    assert b"intermediate_value" in places["database"]
+    assert any(place.endswith("report.html") for place in places)
+    for spelling in (PASSWORD, quote(PASSWORD, safe=""), quote(PASSWORD)):
+        assert [place for place, content in places.items() if spelling.encode() in content] == []
+
+
+def test_optuna_dashboard_shows_the_same_storage(tmp_path: Path, postgres: Postgres) -> None:
+    storage = postgres.database()
+    study = optuna.create_study(study_name="seen", storage=open_storage(storage, write=True), direction="maximize")
+    run_side_by_side(open_bridge(study, trials=4))
+    dashboard = optuna_dashboard(tmp_path / "dashboard", storage)
+    try:
+        dashboard.start()
+        with urlopen(f"{dashboard.url}/api/studies", timeout=30) as answer:
+            (found,) = json.load(answer)["study_summaries"]
+        assert found["study_name"] == "seen"
+        with urlopen(f"{dashboard.url}/api/studies/{found['study_id']}", timeout=30) as answer:
+            trials = json.load(answer)["trials"]
+    finally:
+        dashboard.close()
+    assert [(trial["number"], trial["state"]) for trial in trials] == [(number, "Complete") for number in range(4)]
+    assert [trial["values"] for trial in trials] == [[trial.value] for trial in study.trials]
