@@ -81,6 +81,12 @@ def promote(
     trial: Annotated[
         int | None, typer.Option("--trial", metavar="N", help="number of the trial; the best one if absent")
     ] = None,
+    row: Annotated[
+        str | None, typer.Option("--row", metavar="ROW", help="a named row of the study instead of a trial")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="SEED", help="which of the row's runs; its first seed if absent")
+    ] = None,
     again: Annotated[
         str | None, typer.Option("--again", metavar="WHY", help="reason for another opening of this test split")
     ] = None,
@@ -91,7 +97,7 @@ def promote(
     from studies.promotion import promote as promote_study
     from studies.promotion import promotion_table
 
-    result = promote_study(name, Workspace.open(workspace), trial=trial, again=again)
+    result = promote_study(name, Workspace.open(workspace), trial=trial, row=row, seed=seed, again=again)
     if as_json:
         print(json.dumps(result, indent=2))
         return

@@ -1,4 +1,4 @@
-"""A promotion in MLflow: a run of its own, outside of the search's, and the model under the study's name."""
+"""A promotion in MLflow: a run of its own, outside of the search's, and a registered model."""
 
 import json
 import re
@@ -21,8 +21,8 @@ ALIAS = "champion"
 REQUIREMENTS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "pydantic", "numpy")
 
 
-def register(workspace: Workspace, study: str, folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a promotion to MLflow: figures, pictures and the model, which becomes its study's champion.
+def register(workspace: Workspace, study: str, model: str, folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a promotion to MLflow: figures, pictures and the weights, which become the champion of the name `model`.
 
     Returns the run's id and the model's name and version. Repeating it finds the run of this opening again.
     """
@@ -32,14 +32,14 @@ def register(workspace: Workspace, study: str, folder: Path, record: Mapping[str
         run_id = store.add_confirmatory_run(
             "promotion", f"opening-{record['opening']}", _metrics(record), _tags(record), Path(scratch)
         )
-    name = registered_name(study)
+    name = registered_name(model)
     version = store.register_model(run_id, "model", name, ALIAS)
     return {"mlflow_run_id": run_id, "model": name, "model_version": version}
 
 
-def registered_name(study: str) -> str:
-    """The study's name as the registry takes it, without slashes and colons."""
-    return re.sub(r"[/:]+", "-", study)
+def registered_name(model: str) -> str:
+    """A model's name as the registry takes it, without slashes and colons."""
+    return re.sub(r"[/:]+", "-", model)
 
 
 def _metrics(record: Mapping[str, Any]) -> dict[str, float]:

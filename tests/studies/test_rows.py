@@ -207,3 +207,28 @@ def test_a_study_without_rows_is_told_how_to_get_them(place: Workspace) -> None:
     refused = contourney("table", "maxi", "--workspace", str(place.root))
     assert refused.returncode == 2
     assert "maxi" in refused.stderr
+
+
+def test_a_row_is_promoted_once_and_the_table_shows_it(place: Workspace) -> None:
+    asked = ["promote", "mini", "--row", "wide", "--seed", "6", "--workspace", str(place.root)]
+    refused = contourney(*asked[:3], "wider", "--workspace", str(place.root))
+    assert refused.returncode == 2
+    assert "expected one of: plain, wide, without-background" in refused.stderr
+    refused = contourney(*asked[:5], "99", "--workspace", str(place.root))
+    assert refused.returncode == 2
+    assert "no complete run with seed 99" in refused.stderr
+    done = contourney(*asked, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads(done.stdout)
+    assert (record["row"], record["seed"], record["opening"]) == ("wide", 6, 1)
+    assert record["model"] == "mini-wide"
+    value = next(trial.value for trial in trials_of(place) if trial.number == record["trial"])
+    assert record["validation"]["miou"] == pytest.approx(value, abs=1e-6)
+    # Another row opens the same test split again.
+    refused = contourney(*asked[:3], "plain", "--workspace", str(place.root))
+    assert refused.returncode == 2
+    assert "--again" in refused.stderr
+    table = contourney("table", "mini", "--format", "csv", "--workspace", str(place.root))
+    rows = {row["row"]: row for row in csv.DictReader(table.stdout.splitlines())}
+    assert float(rows["wide"]["test_miou_mean"]) == record["test"]["miou"]
+    assert rows["plain"]["test_miou_mean"] == ""
