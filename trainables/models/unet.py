@@ -16,8 +16,8 @@ class UNet(nn.Module):
 
     The Mars reports describe their variants in a sentence each. Read here as: squeeze-and-excitation stands after a
     block's convolutions (the bottleneck's, "replaced" in one report, keeps them), pyramid pooling after the deepest
-    block, gates as in `skips`, deep supervision by a 1x1 classifier on each inner decoder stage. The VOC report's Table 4
-    prints a stride of 2 for every 3x3 convolution beside four poolings, which no image survives: it is 1 here.
+    block, gates as in `skips`, deep supervision by a 1x1 classifier on each inner decoder stage. Table 4 of the VOC
+    report prints a stride of 2 for every 3x3 convolution beside four poolings, which no image survives: here it is 1.
     """
 
     def __init__(self, channels: int, classes: int, settings: ModelSettings) -> None:
