@@ -11,7 +11,6 @@ import csv
 import math
 import random
 import resource
-import shutil
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmarks.measure import RESULTS, hardware, today, versions
+from benchmarks.picture import save_picture
 from search.bridge import Bridge, Rules
 from search.budget import Budget
 from search.pruners import Horizon, build_pruner
@@ -156,9 +156,7 @@ def simulate(trials: int, workers: int, journal: Path) -> list[Window]:
 
 
 def draw(lines: Sequence[Mapping[str, float]], path: Path) -> None:
-    """The cost against the number of trials, as a picture; needs a chromium that Playwright finds or Debian's."""
-    from playwright.sync_api import sync_playwright
-
+    """The cost against the number of trials, as a picture."""
     panels = {
         "ask, as the loop waits for it (ms)": ("ask_p50_ms", "ask_p95_ms"),
         "report (ms)": ("report_p50_ms", "report_p95_ms"),
@@ -169,16 +167,8 @@ def draw(lines: Sequence[Mapping[str, float]], path: Path) -> None:
         for key in keys:
             values = [line[key] for line in lines]
             figure.add_trace(go.Scatter(x=[line["trials"] for line in lines], y=values, name=key), row=1, col=column)
-    figure.update_xaxes(title="trials").update_yaxes(rangemode="tozero").update_layout(width=1200, height=400)
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        page_path = Path(folder, "scale.html")
-        figure.write_html(page_path, include_plotlyjs=True)
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1220, "height": 420})
-        page.goto(page_path.as_uri())
-        page.locator(".main-svg").first.wait_for()
-        page.screenshot(path=path)
-        browser.close()
+    figure.update_xaxes(title="trials").update_yaxes(rangemode="tozero")
+    save_picture(figure, path, 1200, 400)
 
 
 def main() -> int:
