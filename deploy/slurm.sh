@@ -18,7 +18,8 @@
 #SBATCH --open-mode=append
 set -euo pipefail
 
-for secret in OPTUNA_STORAGE "${!MLFLOW_@}" PGPASSWORD PGPASSFILE PGSERVICEFILE; do
+for secret in OPTUNA_STORAGE "${!MLFLOW_TRACKING_@}" MLFLOW_BACKEND_STORE_URI MLFLOW_REGISTRY_STORE_URI \
+  PGPASSWORD PGPASSFILE PGSERVICEFILE; do
   if [ -n "${!secret:-}" ]; then
     echo "error: $secret would reach every worker; export it in a file of yours alone and name that in DRIVER_ENV" >&2
     exit 2

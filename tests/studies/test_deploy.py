@@ -139,6 +139,19 @@ def test_credentials_in_the_environment_of_slurm_are_refused() -> None:
         assert "hunter2" not in done.stderr
 
 
+def test_a_setting_of_mlflow_that_holds_no_secret_is_none(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", str(DEPLOY / "slurm.sh"), "study.yaml", "x"],
+        cwd=tmp_path,
+        env=environment(MLFLOW_DISABLE_TELEMETRY="true", WORKSPACE=str(tmp_path / "w")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # It goes on to ask Slurm, which is not here.
+    assert "would reach every worker" not in done.stderr
+
+
 def fake(folder: Path, name: str, text: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
