@@ -77,8 +77,10 @@ def promote(
         raise StudyError("expected --trial or --row, got both; a row is trained apart from the search's trials")
     if seed is not None and row is None:
         raise StudyError("--seed says which run of a row; name the row with --row")
+    # Before the lease, which would make a file for a study that is not there.
+    settings = load_settings(name, workspace) if row is None else _with_row(name, workspace, row)
     with open_lease(workspace.storage, name if row is None else name + CONFIRM):
-        chosen = _trial(name, workspace, trial) if row is None else _row(name, workspace, row, seed)
+        chosen = _trial(settings, workspace, trial) if row is None else _run(settings, workspace, row, seed)
         return _promote(name, chosen, workspace, again)
 
 
@@ -148,32 +150,36 @@ def promotion_table(record: Mapping[str, Any]) -> Table:
     return table
 
 
-def _trial(name: str, workspace: Workspace, number: int | None) -> Candidate:
-    study = open_study(name, workspace, write=True)
+def _trial(settings: StudySettings, workspace: Workspace, number: int | None) -> Candidate:
+    study = open_study(settings.name, workspace, write=True)
     trial = _choose(study, number)
-    return Candidate(study, trial, "promotion", load_settings(name, workspace), study.user_attrs["facts"], name)
+    return Candidate(study, trial, "promotion", settings, study.user_attrs["facts"], settings.name)
 
 
-def _row(name: str, workspace: Workspace, row: str, seed: int | None) -> Candidate:
+def _with_row(name: str, workspace: Workspace, row: str) -> StudySettings:
     settings = stored_settings(name, workspace)
-    study = confirm_study(name, workspace, write=True)
     if settings is None:
         open_study(name, workspace)
-    if settings is None or study is None or not settings.rows:
+    if settings is None or not settings.rows or confirm_study(name, workspace) is None:
         raise StudyError(f"no row of study {name!r} was run yet; `contourney rows {name}` runs them")
     if row not in settings.rows:
         raise StudyError(f"--row: study {name!r} has no row {row!r}; expected one of: {', '.join(settings.rows)}")
-    own = row_settings(settings.trial, settings.rows[row])
-    seed = own.seed if seed is None else seed
-    found = find_run(study, Confirmatory(ROLE, row, own, seed))
+    return settings.model_copy(update={"trial": row_settings(settings.trial, settings.rows[row])})
+
+
+def _run(settings: StudySettings, workspace: Workspace, row: str, seed: int | None) -> Candidate:
+    name, first = settings.name, settings.trial.seed
+    study = confirm_study(name, workspace, write=True)
+    assert study is not None  # _with_row has seen it
+    seed = first if seed is None else seed
+    found = find_run(study, Confirmatory(ROLE, row, settings.trial, seed))
     if found is None or found.state is not TrialState.COMPLETE:
         raise StudyError(
             f"row {row!r} of study {name!r} has no complete run with seed {seed}; `contourney rows {name} --seeds S` "
-            f"runs seeds {own.seed} to {own.seed} + S - 1"
+            f"runs seeds {first} to {first} + S - 1"
         )
-    row_study = settings.model_copy(update={"trial": own})
     key, facts = f"{PROMOTION}{found.number}", found.user_attrs["facts"]
-    return Candidate(study, found, key, row_study, facts, f"{name}-{row}", {"row": row, "seed": seed})
+    return Candidate(study, found, key, settings, facts, f"{name}-{row}", {"row": row, "seed": seed})
 
 
 def _choose(study: optuna.Study, number: int | None) -> FrozenTrial:

@@ -71,6 +71,11 @@ def mars(root: Path) -> list[str]:
     return ["trial.batch_size=4", *SMALL_UNET]
 
 
+def mars_80_20(root: Path) -> list[str]:
+    # A draw whose validation images happen to look like none of training's, or the launch would be refused.
+    return [*mars(root), "trial.data.split_seed=3"]
+
+
 def generated(root: Path) -> list[str]:
     return ["trial.data.terrain.images=24", "trial.batch_size=4"]
 
@@ -80,7 +85,7 @@ MINIATURES: dict[str, Callable[[Path], list[str]]] = {
     "camvid-unet": camvid,
     "mars-flagship": mars,
     "mars-ignore-index": mars,
-    "mars-no-background": mars,
+    "mars-no-background": mars_80_20,
     "sunrgbd-convnext": sunrgbd_over_ade,
     "sunrgbd-unet": sunrgbd,
     "terrain-demo": generated,

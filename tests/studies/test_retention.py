@@ -174,6 +174,7 @@ def test_a_place_that_does_not_answer_ends_no_study(workspace: Workspace, tmp_pa
 
 def test_dropped_weights_are_said_to_be(workspace: Workspace, tmp_path: Path) -> None:
     study = created(workspace)
+    study.set_user_attr("facts", {})
     for value in (0.1, 0.2, 0.3):
         add(study, workspace, value)
     Retention(study, workspace).tidy()
