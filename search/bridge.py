@@ -195,6 +195,18 @@ class Bridge:
         if number in self._open:
             self._end(number, reason)
 
+    def stop(self, number: int) -> bool:
+        """End a trial because the user says so, one that waits too; returns whether it was open or waited."""
+        if number not in self._open:
+            trial = claim(self._study, number)
+            if trial is None:
+                return False
+            recorded = self._study._storage.get_trial(trial._trial_id).intermediate_values
+            self._open[number] = _OpenTrial(trial, set(recorded), dict(recorded))
+            self._recorder.opened(number, trial.params)
+        self._end(number, Reason.STOPPED)
+        return True
+
     def fail(self, number: int, message: str) -> None:
         """End a trial as FAIL with what went wrong (kept whole up to 8,000 characters, from the end)."""
         if number in self._open:
@@ -238,11 +250,8 @@ class Bridge:
             return self._study.ask()
         if not self._queue:
             return None
-        number = self._queue.popleft()
         # Optuna's ask takes the first waiting trial, whichever that is.
-        trial_id = self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        self._study._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-        return optuna.Trial(self._study, trial_id)
+        return claim(self._study, self._queue.popleft())
 
     def _keep_run_id(self, number: int, *, wait: bool) -> None:
         trial = self._open[number].trial
@@ -291,6 +300,17 @@ def take_over(study: optuna.Study) -> list[int]:
     for trial in left:
         set_waiting(study, trial._trial_id)
     return [trial.number for trial in left]
+
+
+def claim(study: optuna.Study, number: int) -> optuna.Trial | None:
+    """Set a waiting trial RUNNING and return it; None where it does not wait."""
+    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    if study._storage.get_trial(trial_id).state is not TrialState.WAITING:
+        return None
+    # Another thread may have drawn it meanwhile.
+    if not study._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+        return None
+    return optuna.Trial(study, trial_id)
 
 
 def set_waiting(study: optuna.Study, trial_id: int) -> None:

@@ -82,6 +82,27 @@ class Space:
                 chosen[parameter.path] = values[parameter.path]
         return chosen
 
+    def check(self, values: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Choice]:
+        """Values chosen by a user as the space has them; the parameters that they do not name are left to be drawn.
+
+        Raises SpaceError for a path that is not searched, a value that is none of its parameter's, and a condition
+        that does not hold, or would by chance only.
+        """
+        by_path = {parameter.path: parameter for parameter in self.parameters}
+        for path in values:
+            if path not in by_path:
+                raise SpaceError(path, f"is not searched by this study; expected one of {', '.join(by_path)}")
+        chosen = {path: fitted(path, by_path[path].distribution, values[path]) for path in by_path if path in values}
+        for path in chosen:
+            for other, accepted in by_path[path].conditions.items():
+                wanted = " or ".join(map(str, accepted))
+                if other in by_path and other not in chosen and not _is_out(by_path[other], chosen):
+                    raise SpaceError(path, f"is searched only while {other} is {wanted}; give a value for it too")
+                value = chosen[other] if other in chosen else setting(fixed, other)
+                if not any(same_value(value, one) for one in accepted):
+                    raise SpaceError(path, f"is searched only while {other} is {wanted}, and not while it is {value}")
+        return chosen
+
     def apply(self, settings: Mapping[str, Any], values: Mapping[str, Choice]) -> dict[str, Any]:
         """A nested copy of `settings` with the values put at their paths; a path that does not exist is an error."""
         result: dict[str, Any] = copy.deepcopy(dict(settings))
@@ -132,6 +153,36 @@ def topological_order(declared: Mapping[str, ParameterSettings]) -> list[str]:
         order.extend(ready)
         sorter.done(*ready)
     return order
+
+
+def fitted(path: str, distribution: BaseDistribution, value: Any) -> Choice:
+    """A value as the distribution has it, whole numbers of either type; raises SpaceError for any other."""
+    if isinstance(distribution, CategoricalDistribution):
+        for choice in distribution.choices:
+            if same_value(choice, value):
+                return choice
+        raise SpaceError(path, f"got {value!r}; expected one of {', '.join(map(str, distribution.choices))}")
+    assert isinstance(distribution, FloatDistribution | IntDistribution)  # the only kinds left
+    kind = float if isinstance(distribution, FloatDistribution) else int
+    steps = f" in steps of {distribution.step:g}" if distribution.step not in (None, 1) else ""
+    number = "an integer" if kind is int else "a number"
+    expected = f"expected {number} from {distribution.low:g} to {distribution.high:g}{steps}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise SpaceError(path, f"got {value!r}; {expected}")
+    if not distribution.low <= value <= distribution.high or kind(value) != value:
+        raise SpaceError(path, f"got {value}; {expected}")
+    # Optuna's own arithmetic of steps, on its own form of a number.
+    if not distribution._contains(float(value)):
+        raise SpaceError(path, f"got {value}; {expected}")
+    return kind(value)
+
+
+def _is_out(parameter: Parameter, chosen: Mapping[str, Choice]) -> bool:
+    """Whether one of the chosen values says that the parameter is not searched."""
+    return any(
+        other in chosen and not any(same_value(chosen[other], value) for value in accepted)
+        for other, accepted in parameter.conditions.items()
+    )
 
 
 def _holds(parameter: Parameter, values: Mapping[str, Choice], fixed: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import optuna
 import typer
 from rich.console import Console
 
-from studies import cli_confirm, cli_data, cli_files, cli_keep, cli_records, cli_results, cli_run
+from studies import cli_change, cli_confirm, cli_data, cli_files, cli_keep, cli_records, cli_results, cli_run
 
 app = typer.Typer(
     name="contourney",
@@ -21,11 +21,14 @@ app = typer.Typer(
 app.command()(cli_run.launch)
 app.command()(cli_run.resume)
 app.command()(cli_run.extend)
+app.command()(cli_change.enqueue)
+app.command()(cli_change.stop)
 app.command()(cli_results.status)
 app.command("list")(cli_results.list_)
 app.command()(cli_results.report)
 app.command()(cli_results.promote)
 app.command()(cli_records.reconcile)
+app.command()(cli_change.delete)
 app.command()(cli_keep.clean)
 app.command()(cli_keep.doctor)
 app.command()(cli_confirm.rows)

@@ -118,12 +118,15 @@ def extend(
 ) -> None:
     """Raise a study's budget and go on with it."""
     place = Workspace.open(workspace)
-    from studies.launch import extend as raise_budget
+    from studies.requesting import check_extend, request
 
-    if raise_budget(name, place, trials, hours):
-        console_of_lines().print(
-            f"asked the driver that is running study {name!r}; it takes up the new budget", markup=False
-        )
+    console = console_of_lines()
+    answer = request(
+        name, place, check_extend(name, place, trials, hours), lambda text: console.print(text, markup=False)
+    )
+    if answer.driver:
+        told = answer.outcome or "it has not answered yet, and takes up the new budget when it does"
+        console.print(f"asked the driver that is running study {name!r}: {told}", markup=False, highlight=False)
         return
     resume(name, workspace, address, quiet)
 

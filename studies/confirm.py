@@ -225,7 +225,7 @@ def _run(
         def settings_of(proposal: Proposal) -> dict[str, Any]:
             return dict(own[proposal.number]["settings"])
 
-        run = run_trials(study, settings, space, workspace, bridge, budget, slots, lambda: None, settings_of)
+        run = run_trials(study, settings, space, workspace, bridge, budget, slots, lambda: False, settings_of)
     return outcome_of(study, run, bridge, _counts(study, queue))
 
 

@@ -77,14 +77,14 @@ def run_trials(
     bridge: Bridge,
     budget: Budget,
     slots: Slots,
-    tend: Callable[[], None],
+    tend: Callable[[], bool],
     settings_of: Callable[[Proposal], dict[str, Any]] | None = None,
 ) -> Run:
     """Run trials until the budget is spent, a signal comes or the time is over; needs a started Ray.
 
     `settings_of` gives a proposal's nested trial settings; by default its values put over the study's fixed ones.
-    `tend` is called every two seconds on the control loop. Open trials are left WAITING. Raises whatever Ray raises
-    where the cluster itself fails.
+    `tend` is called every two seconds on the control loop and says whether to end in order. Open trials are left
+    WAITING. Raises whatever Ray raises where the cluster itself fails.
     """
     clock = DriverClock(study)
     # NAME/confirm has settings of NAME and folders of its own.
@@ -121,7 +121,7 @@ def run_trials(
     def ends() -> bool:
         nonlocal tended
         if time.monotonic() - tended > TEND_EVERY_S:
-            tend()
+            run.interrupted = tend() or run.interrupted
             retention.tidy()
             clock.keep()
             tended = time.monotonic()

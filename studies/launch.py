@@ -1,4 +1,4 @@
-"""Launching, resuming and extending a study."""
+"""Launching and resuming a study."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
 from search.bridge import Bridge
-from search.budget import Budget, check_raise, request_raise, take_requests
-from search.lease import LeaseTaken, open_lease
+from search.budget import Budget
+from search.lease import open_lease
 from search.records.mlflow_store import check_tracking
 from search.retrying import guard
 from search.samplers import grid_size
@@ -20,6 +20,7 @@ from studies.driver import Run, run_trials
 from studies.facts import absent_classes, accepted_leak, check_same_data, gather_facts
 from studies.places import keep_storage, with_checked_storage
 from studies.ray_start import local_or_cluster, ray_nodes
+from studies.requesting import Requests, void_stops
 from studies.resources import plan
 from studies.searching import searching
 from studies.shipped_code import import_paths
@@ -98,6 +99,9 @@ def resume(name: str, workspace: Workspace, address: str | None, watcher: Watche
     with open_lease(workspace.storage, name) as lease:
         study = open_study(name, workspace, write=True)
         guard(study, lease, watcher.say)
+        void_stops(study)
+        # What was asked of the study while nobody held it.
+        settings = load_settings(name, workspace)
         check_same_data(name, study.user_attrs["facts"], facts)
         if not trials_left(study):
             watcher.say(f"study {name!r} has spent its budget; `contourney extend` raises it")
@@ -105,43 +109,17 @@ def resume(name: str, workspace: Workspace, address: str | None, watcher: Watche
             return _run(study, settings, workspace, watcher)
 
 
-def extend(name: str, workspace: Workspace, trials: int | None, hours: float | None) -> bool:
-    """Raise a study's budget to new totals; returns whether a driver is running it, which then goes on by itself."""
-    study = open_study(name, workspace, write=True)
-    settings = load_settings(name, workspace)
-    search = settings.search
-    check_raise(Budget(search.trials, search.hours), trials, hours)
-    if search.sampler.name == "grid" and trials is not None and trials > grid_size(study_space(settings).distributions):
-        raise StudyError(f"study {name!r} searches a grid, and all of its points are in its budget already")
-    # Always by request: with no driver, the next one takes it first.
-    request_raise(study, trials, hours)
-    try:
-        with open_lease(workspace.storage, name):
-            _take_requests(study, load_settings(name, workspace), Budget(search.trials, search.hours))
-            return False
-    except LeaseTaken:
-        return True
-
-
-def _take_requests(study: optuna.Study, settings: StudySettings, budget: Budget) -> None:
-    if take_requests(study, budget):
-        search = settings.search.model_copy(update={"trials": budget.trials, "hours": budget.hours})
-        save_settings(study, settings.model_copy(update={"search": search}))
-
-
 def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, watcher: Watcher) -> Outcome:
     space = study_space(settings)
     budget = Budget(settings.search.trials, settings.search.hours)
-    _take_requests(study, settings, budget)
+    requests = Requests(study, settings, budget)
+    requests.take()
     slots = plan(settings.resources, ray_nodes())
     with searching(study, settings, workspace, budget, watcher, ahead=slots.workers > 1) as bridge:
-
-        def tend() -> None:
-            _take_requests(study, settings, budget)
-
+        requests.bridge = bridge
         while True:
-            run = run_trials(study, settings, space, workspace, bridge, budget, slots, tend)
-            tend()
+            run = run_trials(study, settings, space, workspace, bridge, budget, slots, requests.take)
+            run.interrupted = requests.take() or run.interrupted
             # A budget raised when the last trials were already under way needs another round.
             if run.cut_short or budget.trials is None or bridge.counted >= budget.trials:
                 break

@@ -71,6 +71,12 @@ def fetch_records(study: optuna.Study, workspace: Workspace) -> None:
         place.fetch_found({name: found[name] for name in SMALL if name in found})
 
 
-def _remote_trials(study: optuna.Study, workspace: Workspace) -> str | None:
+def remote_study(study: optuna.Study, workspace: Workspace) -> str | None:
+    """The URI below which all trials of a study are kept, None where they lie in the workspace."""
     uri = study.user_attrs.get(STORAGE)
-    return None if uri is None else join_uri(uri, workspace.study_folder(study.study_name).name, "trials")
+    return None if uri is None else join_uri(uri, workspace.study_folder(study.study_name).name)
+
+
+def _remote_trials(study: optuna.Study, workspace: Workspace) -> str | None:
+    base = remote_study(study, workspace)
+    return None if base is None else join_uri(base, "trials")

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search.bridge import is_audited, take_over
-from search.budget import Budget, BudgetError, check_raise, request_raise, take_requests
+from search.budget import Budget, BudgetError, check_raise
 from search.states import Reason
 from search.storage import open_storage
 from tests.search.tabulated import EPOCHS, Records, open_bridge, row, run_side_by_side
@@ -156,16 +156,6 @@ def test_a_budget_only_grows() -> None:
         check_raise(Budget(10, None), 5, None)
     with pytest.raises(BudgetError, match="expected --trials N or --hours H"):
         check_raise(Budget(10, None), None, None)
-
-
-def test_a_request_of_another_process_is_applied_once_and_in_order(study: optuna.Study, journal: Path) -> None:
-    other = reopen(journal)
-    request_raise(other, 20, None)
-    request_raise(other, 30, 2.0)
-    budget = Budget(10, None)
-    assert take_requests(study, budget)
-    assert (budget.trials, budget.hours) == (30, 2.0)
-    assert not take_requests(study, budget)
 
 
 def test_a_queue_runs_its_own_trials_alone_in_its_own_order(study: optuna.Study) -> None:
