@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,18 +90,29 @@ def read_study(storage: str, name: str, root: Path | None = None) -> StudyRecord
         known = ", ".join(map(repr, names)) or "none"
         raise RecordError(f"no study {name!r} in {shown(storage)}; expected one of: {known}")
     study = optuna.load_study(study_name=name, storage=opened)
-    if len(study.directions) > 1:
-        raise RecordError(f"study {name!r} has {len(study.directions)} objectives; expected a study with one")
-    if root is None:
-        root = Path.cwd() if is_url(storage) else Path(storage).absolute().parent
-    attrs = study.user_attrs
+    root = trials_root(storage) if root is None else root
+    trials = tuple(trial_record(trial, root) for trial in study.get_trials(deepcopy=False))
+    return study_record(name, study.directions, study.user_attrs, trials)
+
+
+def trials_root(storage: str) -> Path:
+    """Where the trial folders lie that are recorded as relative paths: the journal's folder, else the current one."""
+    return Path.cwd() if is_url(storage) else Path(storage).absolute().parent
+
+
+def study_record(
+    name: str, directions: Sequence[StudyDirection], attrs: Mapping[str, Any], trials: tuple[TrialRecord, ...]
+) -> StudyRecord:
+    """The record of a study with these attributes and trials; raises RecordError for several objectives."""
+    if len(directions) > 1:
+        raise RecordError(f"study {name!r} has {len(directions)} objectives; expected a study with one")
     return StudyRecord(
         name=name,
-        maximize=study.direction is StudyDirection.MAXIMIZE,
+        maximize=directions[0] is StudyDirection.MAXIMIZE,
         metric=attrs.get("metric", "objective value"),
         settings=attrs.get("study", {}),
         facts=_facts(attrs),
-        trials=tuple(_trial(trial, root) for trial in study.get_trials(deepcopy=False)),
+        trials=trials,
     )
 
 
@@ -132,7 +143,8 @@ def _row(line: bytes, place: str) -> Row:
         raise RecordError(f"{place}: expected one epoch's row as JSON, got {line[:80]!r} ({error})") from error
 
 
-def _trial(trial: FrozenTrial, root: Path) -> TrialRecord:
+def trial_record(trial: FrozenTrial, root: Path) -> TrialRecord:
+    """One trial as Optuna has it, its folder being relative to `root`."""
     attrs = trial.user_attrs
     return TrialRecord(
         number=trial.number,

@@ -1,0 +1,137 @@
+"""The studies of one storage while they run: kept open, and only what changed since the last look is read again."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
+
+from search.records.study import RecordError, StudyRecord, study_record, trial_record, trials_root
+from search.storage import StorageError, open_storage, shown, storage_file
+
+# A database tells nobody that it changed; it is asked this often at most.
+DATABASE_S = 1.0
+# Optuna studies that hold no trials of anybody.
+LEDGER = "contourney-vault"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study and a mark that differs from every other state of it that this process has shown."""
+
+    revision: str
+    study: StudyRecord
+
+
+@dataclass(frozen=True)
+class _Seen:
+    looked: Any
+    study_id: int
+    attrs: dict[str, Any]
+    trials: Sequence[FrozenTrial]
+    snapshot: Snapshot
+
+
+class LiveRecords:
+    """Reads the studies of a storage again and again; safe for several threads, and it never writes.
+
+    Optuna's journal is replayed from where the last look ended, and a trial that did not change keeps its record.
+    """
+
+    def __init__(self, storage: str, root: Path | None = None) -> None:
+        """`root` is the folder below which trial folders lie that are recorded as relative paths."""
+        self.root = trials_root(storage) if root is None else root
+        self._storage = storage
+        self._file = storage_file(storage)
+        self._opened: tuple[BaseStorage, int] | None = None
+        self._lock = threading.Lock()
+        self._listed: tuple[Any, dict[str, FrozenStudy]] = (None, {})
+        self._seen: dict[str, _Seen] = {}
+        # Pages that were drawn by an earlier process must not take its count for ours.
+        self._instance, self._count = f"{time.time_ns():x}", 0
+
+    def names(self) -> list[str]:
+        """Names of all studies, the vault's ledger aside; none where there is no storage yet. Raises StorageError."""
+        with self._lock:
+            return sorted(self._studies(self._look()))
+
+    def read(self, name: str) -> Snapshot:
+        """The study as it is now; raises RecordError for one that is not there or cannot be read, StorageError."""
+        with self._lock:
+            looked = self._look()
+            seen = self._seen.get(name)
+            if seen is None or seen.looked != looked:
+                seen = self._seen[name] = self._read(name, looked, seen)
+            return seen.snapshot
+
+    def _read(self, name: str, looked: Any, seen: _Seen | None) -> _Seen:
+        found = self._studies(looked).get(name)
+        if found is None:
+            self._seen.pop(name, None)
+            raise RecordError(f"no study {name!r} in {shown(self._storage)}")
+        study_id = found._study_id
+        try:
+            trials = self._ask(lambda storage: storage.get_all_trials(study_id, deepcopy=False), [])
+        except KeyError as error:
+            raise RecordError(f"study {name!r} was deleted") from error
+        known: Sequence[FrozenTrial] = ()
+        records: Sequence[Any] = ()
+        if seen is not None and seen.study_id == study_id:
+            known, records = seen.trials, seen.snapshot.study.trials
+            if found.user_attrs == seen.attrs and len(known) == len(trials) and all(map(_same, known, trials)):
+                return _Seen(looked, study_id, seen.attrs, trials, seen.snapshot)
+        # Optuna replaces a trial that changes, and keeps the object of one that did not.
+        kept = [record for record, old, new in zip(records, known, trials, strict=False) if old is new]
+        by_number = {record.number: record for record in kept}
+        made = tuple(by_number.get(one.number) or trial_record(one, self.root) for one in trials)
+        self._count += 1
+        directions: Sequence[StudyDirection] = found.directions
+        record = study_record(name, directions, found.user_attrs, made)
+        return _Seen(looked, study_id, found.user_attrs, trials, Snapshot(f"{self._instance}-{self._count}", record))
+
+    def _studies(self, looked: Any) -> dict[str, FrozenStudy]:
+        """All studies by name, as of this look."""
+        if self._listed[0] != looked or looked is None:
+            found = self._ask(lambda storage: storage.get_all_studies(), [])
+            self._listed = looked, {one.study_name: one for one in found if one.study_name != LEDGER}
+        return self._listed[1]
+
+    def _ask(self, question: Callable[[BaseStorage], T], nothing: T) -> T:
+        """What the storage answers, `nothing` where there is none yet."""
+        if self._opened is None:
+            return nothing
+        try:
+            return question(self._opened[0])
+        except ValueError as error:
+            # A journal that was damaged since it was opened.
+            raise RecordError(f"{shown(self._storage)} cannot be read: {error}") from error
+
+    def _look(self) -> Any:
+        """A mark that changes when the storage may have; opens it, again where the file is another one."""
+        if self._file is None:
+            if self._opened is None:
+                self._opened = open_storage(self._storage), 0
+            return int(time.monotonic() / DATABASE_S)
+        try:
+            file = os.stat(self._file)
+        except OSError:
+            self._opened, self._seen = None, {}
+            return None
+        if self._opened is None or self._opened[1] != file.st_ino:
+            self._opened = open_storage(self._storage), file.st_ino
+        # SQLite in WAL mode writes beside its file.
+        beside = Path(f"{self._file}-wal")
+        return file.st_ino, file.st_size, file.st_mtime_ns, beside.stat().st_mtime_ns if beside.exists() else 0
+
+
+def _same(one: FrozenTrial, other: FrozenTrial) -> bool:
+    return one is other
