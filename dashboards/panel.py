@@ -65,21 +65,30 @@ def panel(key: str, figure: go.Figure, table: Table) -> Panel:
 
 def render_page(template: str, values: dict[str, Any], folders: Sequence[Path] = ()) -> str:
     """A page as HTML, from a template in `folders` or among the pages here; style, scripts and colours are given."""
-    environment = Environment(
+    return (
+        environment(folders)
+        .get_template(template)
+        .render(
+            **values,
+            dark=_safe_json(json.dumps(DARK)),
+            style=_asset("report.css"),
+            script=_asset("report.js"),
+            plotly=Markup(get_plotlyjs()),
+        )
+    )
+
+
+def environment(folders: Sequence[Path] = ()) -> Environment:
+    """Templates in `folders` or among the pages here; whatever they are given is escaped."""
+    made = Environment(
         loader=FileSystemLoader([*folders, ASSETS]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = _cell
-    return environment.get_template(template).render(
-        **values,
-        dark=_safe_json(json.dumps(DARK)),
-        style=_asset("report.css"),
-        script=_asset("report.js"),
-        plotly=Markup(get_plotlyjs()),
-    )
+    made.filters["cell"] = _cell
+    return made
 
 
 def replace_file(output: Path, page: str) -> None:

@@ -22,7 +22,7 @@ from dashboards.parameters import parameter_axes
 from dashboards.summary import data_table, failure_table, headline_table, leak_words, state_table
 from search.records.study import StudyRecord
 
-_FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyRecord], Table]]] = {
+FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyRecord], Table]]] = {
     "promotion": (draw_promotion, promotion_table),
     "history": (draw_history, history_table),
     "importance": (draw_importance, importance_table),
@@ -40,7 +40,7 @@ def write_report(study: StudyRecord, output: Path) -> None:
 
 def render_report(study: StudyRecord) -> str:
     """The page as HTML."""
-    panels = {key: panel(key, draw(study), table(study)) for key, (draw, table) in _FIGURES.items()}
+    panels = {key: panel(key, draw(study), table(study)) for key, (draw, table) in FIGURES.items()}
     slices = [
         panel(f"slice-{index}", draw_slice(study, path, legend=False), slice_table(study, path))
         for index, path in enumerate(parameter_axes(study))

@@ -14,7 +14,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from search.records.study import RecordError, StudyRecord, study_record, trial_record, trials_root
-from search.storage import StorageError, open_storage, shown, storage_file
+from search.storage import open_storage, shown, storage_file
 
 # A database tells nobody that it changed; it is asked this often at most.
 DATABASE_S = 1.0
