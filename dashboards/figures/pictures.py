@@ -14,10 +14,10 @@ from plotly.subplots import make_subplots
 
 from dashboards.frame import frame, missing, why_no_value
 from dashboards.masks import IGNORE, Picture, class_name, legend, read_pictures, side_by_side
-from dashboards.outcomes import best_trial
+from dashboards.outcomes import best_trial, outcome
 from dashboards.palette import MUTED
 from dashboards.text import data_words, plotly_text, shown_score
-from search.records.study import StudyRecord
+from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Predictions of the best"
 COLUMNS = ("image", "truth", "prediction")
@@ -46,15 +46,20 @@ def pictures_table(study: StudyRecord) -> list[dict[str, Any]]:
 
 
 def draw_pictures(study: StudyRecord) -> go.Figure:
-    """A row per picture: image, truth, prediction; the legend has the classes that occur."""
+    """A row per picture of the best trial: image, truth, prediction; the legend has the classes that occur."""
     best = best_trial(study)
     if best is None:
         return missing(TITLE, data_words(study), why_no_value(study))
-    subtitle = f"trial {best.number} (complete), epoch {best.best_epoch} · {study.metric} {shown_score(best.value)} · "
-    subtitle += data_words(study)
-    pictures = _best_pictures(study)
+    return draw_trial_pictures(study, best, title=TITLE)
+
+
+def draw_trial_pictures(study: StudyRecord, trial: TrialRecord, *, title: str = "Predictions") -> go.Figure:
+    """The same of any trial, at its best epoch."""
+    subtitle = f"trial {trial.number} ({outcome(trial).value.label}), epoch {trial.best_epoch} · "
+    subtitle += f"{study.metric} {shown_score(trial.value)} · {data_words(study)}"
+    pictures = read_pictures(trial.folder / "pictures.npz")
     if not pictures:
-        return missing(TITLE, subtitle, f"The pictures of trial {best.number} are not here: expected {best.folder}.")
+        return missing(title, subtitle, f"The pictures of trial {trial.number} are not here: expected {trial.folder}.")
     figure = make_subplots(
         rows=len(pictures), cols=3, horizontal_spacing=0.012, vertical_spacing=0.03 / len(pictures) + 0.012
     )
@@ -76,7 +81,7 @@ def draw_pictures(study: StudyRecord) -> go.Figure:
     )
     return frame(
         figure,
-        title=TITLE,
+        title=title,
         subtitle=subtitle,
         alt=f"{len(pictures)} rows of image, truth and prediction: {', '.join(picture.name for picture in pictures)}.",
         height=AROUND_PX,
