@@ -34,7 +34,7 @@ EPOCHS = 10
 STUDY = f"""
 name: {NAME}
 trial:
-  entry: benchmarks.reporting:Reporting
+  entry: benchmarks.reporting:Paced
   epochs: {EPOCHS}
   data: {{format: terrain, terrain: {{images: 12}}}}
 space:
@@ -108,10 +108,10 @@ def soak(root: Path, trials: int, kills: int, seed: int, postgres: Postgres, sto
     file.write_text(STUDY)
     place = ("--workspace", str(root / "w"))
     variables = {"OPTUNA_STORAGE": storage, "MLFLOW_TRACKING_URI": mlflow.url}
-    # Trials that one driver ends: so that the kills are spread over all of the study.
-    pace = max(1, 2 * trials // (kills + 1))
-    moments, done = random.Random(seed), Soak()
+    moments, done, ended = random.Random(seed), Soak(), 0
     for number in range(kills + 1):
+        # So that what is left of the kills is spread over what is left of the study.
+        pace = 2 * (trials - ended) // (kills + 1 - number)
         words = ("launch", str(file), "--trials", str(trials)) if number == 0 else ("resume", NAME)
         driver = Driver([*words, *place], variables)
         alive = driver.ended(moments.randint(0, pace) if number < kills else 1)
@@ -129,6 +129,7 @@ def soak(root: Path, trials: int, kills: int, seed: int, postgres: Postgres, sto
             driver.kill()
             done.faults["driver killed (SIGKILL)"] += 1
         done.codes.append(driver.wait())
+        ended += len(driver.ends)
         done.first_s += [driver.ends[0] - driver.started] if driver.ends else []
         expect_that(done.codes[-1] in (0, -signal.SIGKILL), "a driver that ends or is killed", "".join(driver.said))
         print(f"driver {number}: exit {done.codes[-1]}, {len(driver.ends)} trials ended", flush=True)

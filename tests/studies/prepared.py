@@ -8,6 +8,7 @@ from studies.study_file import parse_study
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
 from tests.studies.rayless import drive
+from tests.studies.running import ready
 
 NAME, EPOCHS = "prepared", 3
 FILE = f"""
@@ -31,8 +32,7 @@ def settings(trials: int = 4, **more: object) -> StudySettings:
 
 def make(root: Path, trials: int = 4) -> Path:
     """Run the study in a new workspace."""
-    root.mkdir(parents=True)
-    drive(root, FILE % trials)
+    drive(ready(root), FILE % trials)
     return root
 
 

@@ -10,7 +10,7 @@ import pytest
 from studies.stored import open_study
 from studies.workspace import Workspace
 from tests.studies.commands import Call, caller, save, scene, write_scenes
-from tests.studies.running import contourney
+from tests.studies.running import contourney, ready
 
 STUDY = """
 trial:
@@ -61,7 +61,7 @@ def test_a_launch_is_refused_with_what_to_do(
 @pytest.mark.slow
 def test_an_accepted_leak_is_kept_and_told(leaking: Path) -> None:
     done = contourney("launch", str(leaking / "study.yaml"), "--data", str(leaking / "data"), "--workspace",
-                      str(leaking / "w"), "--accept-leak")  # fmt: skip
+                      str(ready(leaking / "w")), "--accept-leak")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "validation images have a near copy in training: accepted" in done.stdout
     leak = open_study("study", Workspace.open(leaking / "w")).user_attrs["facts"]["leak"]

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from studies.stored import open_study
 from studies.workspace import Workspace
 from tests.studies.clusters import RunningCluster, running_cluster, users_path, wait_until, write_users_module
-from tests.studies.running import command, contourney, environment
+from tests.studies.running import command, contourney, environment, ready
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def output(home: Path, cluster: RunningCluster) -> str:
     launch = command(
         "launch",
         str(home / "study.yaml"),
-        *("--workspace", str(home / "w")),
+        *("--workspace", str(ready(home / "w"))),
         *("--storage", str(home / "the place")),
         *("--address", cluster.address),
     )

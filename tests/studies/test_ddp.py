@@ -14,7 +14,7 @@ from studies.study_checks import check_trials
 from studies.study_settings import ResourceSettings, StudySettings
 from studies.workspace import Workspace
 from tests.studies.ranked import BUG, LOW, MISHAPS
-from tests.studies.running import contourney
+from tests.studies.running import contourney, ready
 
 EPOCHS = 3
 SCRIPTS = [LOW, BUG, MISHAPS]
@@ -39,7 +39,7 @@ resources: {{gpus_per_trial: 2, gpu: 0}}
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("ranked")
     (root / "study.yaml").write_text(FILE)
-    done = contourney("launch", str(root / "study.yaml"), "--workspace", str(root / "w"))
+    done = contourney("launch", str(root / "study.yaml"), "--workspace", str(ready(root / "w")))
     assert done.returncode == 0, done.stdout + done.stderr
     return Workspace.open(root / "w")
 

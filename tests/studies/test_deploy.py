@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from studies.stored import open_study
 from studies.workspace import DRIVER_VARIABLES, Workspace
-from tests.studies.running import ROOT, environment
+from tests.studies.running import ROOT, environment, ready
 
 DEPLOY = ROOT / "deploy"
 SCRIPTS = sorted(DEPLOY.glob("*.sh"))
@@ -143,7 +143,7 @@ def test_a_setting_of_mlflow_that_holds_no_secret_is_none(tmp_path: Path) -> Non
     done = subprocess.run(
         ["bash", str(DEPLOY / "slurm.sh"), "study.yaml", "x"],
         cwd=tmp_path,
-        env=environment(MLFLOW_DISABLE_TELEMETRY="true", WORKSPACE=str(tmp_path / "w")),
+        env=environment(MLFLOW_DISABLE_TELEMETRY="true", WORKSPACE=str(ready(tmp_path / "w"))),
         capture_output=True,
         text=True,
         check=False,
@@ -194,7 +194,7 @@ def test_the_slurm_script_ends_its_driver_in_order_on_sigterm(tmp_path: Path) ->
         port = free.getsockname()[1]
     seen = environment(
         PATH=f"{tmp_path / 'bin'}{os.pathsep}{BIN}{os.pathsep}{os.environ['PATH']}",
-        WORKSPACE=str(tmp_path / "w"),
+        WORKSPACE=str(ready(tmp_path / "w")),
         CONTOURNEY_DEPLOY=str(DEPLOY),
         DRIVER_ENV=str(tmp_path / "driver.env"),
         RAY_PORT=str(port),

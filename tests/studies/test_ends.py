@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.storage import open_storage
 from studies.stored import open_study
 from studies.workspace import Workspace
-from tests.studies.running import contourney
+from tests.studies.running import contourney, ready
 from tests.studies.scripted import BUG, FINE, KILLED_ALWAYS, KILLED_ONCE, NAN, OUT_OF_MEMORY
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("ends")
     (root / "study.yaml").write_text(FILE)
     done = contourney(
-        "launch", str(root / "study.yaml"), "--workspace", str(root / "w"), MLFLOW_TRACKING_PASSWORD=SECRET
+        "launch", str(root / "study.yaml"), "--workspace", str(ready(root / "w")), MLFLOW_TRACKING_PASSWORD=SECRET
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return Workspace.open(root / "w")
@@ -140,7 +140,7 @@ def test_a_study_whose_trials_all_fail_stops_and_says_why(tmp_path: Path) -> Non
         .replace("sampler: {name: grid}", "sampler: {name: random}")
         .replace(f"[{FINE}, {BUG}, {NAN}, {OUT_OF_MEMORY}, {KILLED_ONCE}, {KILLED_ALWAYS}]", f"[{BUG}]")
     )
-    done = contourney("launch", str(tmp_path / "bug.yaml"), "--workspace", str(tmp_path / "w"))
+    done = contourney("launch", str(tmp_path / "bug.yaml"), "--workspace", str(ready(tmp_path / "w")))
     assert done.returncode == 1
     assert "KeyError: 'a bug in user code'" in done.stdout
     study = optuna.load_study(study_name="bug", storage=open_storage(str(tmp_path / "w" / "optuna.journal")))

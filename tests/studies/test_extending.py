@@ -16,7 +16,7 @@ from studies.stored import open_study
 from studies.study_file import load_study
 from studies.workspace import Workspace
 from tests.studies.commands import Call, audited, caller, scene
-from tests.studies.running import ROOT, contourney
+from tests.studies.running import ROOT, contourney, ready
 from trainables.check import check_settings
 from trainables.losses.criterion import Criterion
 from trainables.losses.scores import Scores
@@ -194,7 +194,8 @@ def test_an_audit_reads_a_format_of_ones_own(page: Path, call: Call) -> None:
 def test_a_study_of_ones_own_parts_runs_on_a_worker(tmp_path: Path) -> None:
     """From the folder that holds the package, by a command that has not got it on its path."""
     write_page(tmp_path)
-    done = contourney("launch", "study.yaml", "--workspace", "w", cwd=tmp_path, PYTHONSAFEPATH="1")
+    place = ready(tmp_path / "w")
+    done = contourney("launch", "study.yaml", "--workspace", str(place), cwd=tmp_path, PYTHONSAFEPATH="1")
     assert done.returncode == 0, done.stdout + done.stderr
-    trials = open_study("field-kit", Workspace.open(tmp_path / "w")).trials
+    trials = open_study("field-kit", Workspace.open(place)).trials
     assert [trial.user_attrs["reason"] for trial in trials] == ["finished", "finished"]

@@ -11,7 +11,7 @@ from studies.fidelity import compare, fidelity_runs, kendall, plan_fidelity
 from studies.stored import StudyError, confirm_study
 from studies.study_file import parse_study
 from studies.workspace import Workspace
-from tests.studies.running import contourney
+from tests.studies.running import contourney, ready
 
 FILE = """
 name: small
@@ -90,7 +90,7 @@ def test_what_cannot_be_compared_is_refused(overrides: list[str], fraction: floa
 @pytest.mark.slow
 def test_fidelity_of_a_tiny_study(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(FILE)
-    asked = ["fidelity", str(tmp_path / "small.yaml"), "--workspace", str(tmp_path / "w"), "--json"]
+    asked = ["fidelity", str(tmp_path / "small.yaml"), "--workspace", str(ready(tmp_path / "w")), "--json"]
     done = contourney(*asked)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)

@@ -21,7 +21,7 @@ from studies.stored import StudyError, open_study
 from studies.workspace import Workspace
 from tests.servers import Served, mlflow_server
 from tests.studies import rayless
-from tests.studies.running import contourney
+from tests.studies.running import contourney, ready
 
 pytestmark = pytest.mark.slow
 
@@ -52,8 +52,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a search that has ended, a trial that waits, and one confirmatory run."""
-    root = tmp_path_factory.mktemp("ran") / "w"
-    root.mkdir()
+    root = ready(tmp_path_factory.mktemp("ran") / "w")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)

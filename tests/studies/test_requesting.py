@@ -22,7 +22,7 @@ from tests.search.tabulated import open_bridge as open_tabulated
 from tests.servers import wait_for
 from tests.studies.commands import Call, caller
 from tests.studies.prepared import NAME, copied, make, settings
-from tests.studies.running import ROOT, command, contourney, environment
+from tests.studies.running import ROOT, command, contourney, environment, ready
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ resources: {workers: 2}
 def driver(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     (tmp_path / "asked.yaml").write_text(HELD)
     process = subprocess.Popen(
-        command("launch", str(tmp_path / "asked.yaml"), "--workspace", str(tmp_path / "w")),
+        command("launch", str(tmp_path / "asked.yaml"), "--workspace", str(ready(tmp_path / "w"))),
         cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     yield process

@@ -15,7 +15,7 @@ from search.lease import open_lease
 from studies.stored import confirm_study, study_names
 from studies.study_settings import CONFIRM
 from studies.workspace import Workspace
-from tests.studies.running import ROOT, command, contourney, environment
+from tests.studies.running import ROOT, command, contourney, environment, ready
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace whose rows were interrupted once and gone on with by the same command."""
     root = tmp_path_factory.mktemp("rows")
     (root / "study.yaml").write_text(FILE)
-    asked = ["rows", str(root / "study.yaml"), "--seeds", "2", "--workers", "1", "--workspace", str(root / "w")]
+    asked = ["rows", str(root / "study.yaml"), "--seeds", "2", "--workers", "1", "--workspace", str(ready(root / "w"))]
     with subprocess.Popen(
         command(*asked), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

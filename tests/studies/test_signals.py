@@ -14,7 +14,7 @@ from benchmarks.check_study import check_study
 from benchmarks.records import read_records
 from studies.stored import open_study
 from studies.workspace import Workspace
-from tests.studies.running import ROOT, command, contourney, environment
+from tests.studies.running import ROOT, command, contourney, environment, ready
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ class Held:
     def __init__(self, root: Path) -> None:
         self.file = root / "study.yaml"
         self.file.write_text(FILE)
-        self.place = Workspace.open(root / "w")
+        self.place = Workspace.open(ready(root / "w"))
 
     def states(self) -> list[TrialState]:
         return [trial.state for trial in open_study("held", self.place).trials]
