@@ -14,6 +14,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 
+from search.blame import AlgorithmFailed, blamed
 from search.budget import Budget
 from search.space import Space
 from search.states import COUNTED, END_STATES, VIOLATIONS, Decision, Reason
@@ -92,9 +93,9 @@ class _OpenTrial:
 class Bridge:
     """Asks Optuna for trials, writes each epoch once, decides who stops, and tells the end with its reason.
 
-    The caller must hold the study's lease. `fixed` are the settings that conditions of the space are read from;
-    the budget may grow meanwhile. With a `queue` of waiting trials' numbers those alone are run, in that order, and
-    counted.
+    The caller must hold the study's lease, and call `interrupt` after AlgorithmFailed, which tells that the sampler or
+    the pruner raised. `fixed` are the settings that conditions of the space are read from; the budget may grow
+    meanwhile. With a `queue` of waiting trials' numbers those alone are run, in that order, and counted.
     """
 
     def __init__(
@@ -120,6 +121,8 @@ class Bridge:
         self._queue = None if queue is None else deque(queue)
         self._drawer = ThreadPoolExecutor(1, thread_name_prefix="draw") if rules.ahead and queue is None else None
         self._drawn: Future[_Draw | None] | None = None
+        # A sampler that raises leaves a trial RUNNING of which nobody else knows.
+        self._undrawn = False
         # None of a queue's trials has ended yet.
         states = [trial.state for trial in study.get_trials(deepcopy=False)] if queue is None else []
         self._counted = sum(state in COUNTED for state in states)
@@ -223,13 +226,16 @@ class Bridge:
         if self._drawer is not None:
             self._drawer.shutdown()
             self._drawer = None
-        if self._drawn is not None:
+        if self._drawn is not None and not isinstance(self._drawn.exception(), AlgorithmFailed):
             # It runs from now on, and so is interrupted like the others.
             self.ask()
         for number, entry in sorted(self._open.items()):
             set_waiting(self._study, entry.trial._trial_id)
             self._recorder.closed(number, TrialState.WAITING, Reason.INTERRUPTED)
         self._open.clear()
+        if self._undrawn:
+            take_over(self._study)
+            self._undrawn = False
 
     def _budget_left(self) -> bool:
         return self._budget.trials is None or self._counted + len(self._open) < self._budget.trials
@@ -239,10 +245,15 @@ class Bridge:
         with warnings.catch_warnings():
             # TPE's `group` is marked experimental; the pinned version is tested here.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            trial = self._next()
-            if trial is None:
-                return None
-            values = self._space.suggest(trial, self._fixed)
+            try:
+                with blamed("sampler", self._study.sampler):
+                    trial = self._next()
+                    if trial is None:
+                        return None
+                    values = self._space.suggest(trial, self._fixed)
+            except AlgorithmFailed:
+                self._undrawn = True
+                raise
         return _Draw(trial, values, time.perf_counter() - started)
 
     def _next(self) -> optuna.Trial | None:
@@ -262,7 +273,9 @@ class Bridge:
         if not entry.values:
             return False
         # The pruner is asked about audited trials too: they belong to the comparison, and what it says is kept.
-        if not entry.trial.should_prune():
+        with blamed("pruner", self._study.pruner):
+            prune = entry.trial.should_prune()
+        if not prune:
             return False
         if not entry.trial.user_attrs["audit"]:
             return True
@@ -285,12 +298,20 @@ class Bridge:
         # Optuna takes no attribute after the end.
         self._keep_run_id(number, wait=True)
         value = finite[best_epoch] if state is TrialState.COMPLETE and best_epoch is not None else None
-        self._study.tell(entry.trial, value, state=state)
+        failed = None
+        try:
+            with blamed("sampler", self._study.sampler):
+                self._study.tell(entry.trial, value, state=state)
+        except AlgorithmFailed as error:
+            # Its word comes before Optuna writes the end, and does not hinder it.
+            failed = error
         del self._open[number]
         self._counted += 1
         self._ends[reason] += 1
         self._recorder.closed(number, state, reason)
         self._listener.on_trial(number, reason, entry.trial.params)
+        if failed is not None:
+            raise failed
         return Decision(reason)
 
 

@@ -10,6 +10,7 @@ from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search.blame import AlgorithmFailed
 from search.bridge import Bridge, Proposal
 from search.states import Reason
 
@@ -56,6 +57,8 @@ class RaySession:
         self._nodes_lost: Counter[str] = Counter()
         # Set when the search must end: nothing more is asked and what still comes in is left for the next run.
         self.stopping = False
+        # Why, where the sampler or the pruner raised: Tune would hide it in an error of its own.
+        self.failed: AlgorithmFailed | None = None
 
     def __enter__(self) -> "RaySession":
         _SESSIONS[self.name] = self
@@ -78,8 +81,35 @@ class RaySession:
         elif self._nodes_lost[ray_trial] > NODES_LOST_AT_MOST:
             self.given_up[ray_trial] = f"{NODES_LOST_AT_MOST + 1} nodes were lost while this trial ran on them; {told}"
 
+    def ask(self) -> Proposal | None:
+        """The next trial, None where there is none or the search ends."""
+        try:
+            return None if self.stopping else self.bridge.ask()
+        except AlgorithmFailed as error:
+            self._end_for(error)
+            return None
+
     def take(self, ray_trial: str, message: Mapping[str, Any]) -> str:
         """Give one message to the bridge; returns Tune's CONTINUE or STOP."""
+        try:
+            return self._give(ray_trial, message)
+        except AlgorithmFailed as error:
+            self._end_for(error)
+            return str(TrialScheduler.STOP)
+
+    def close_dead(self, ray_trial: str) -> None:
+        """Fail a trial that is given up."""
+        try:
+            self.bridge.fail(self.numbers[ray_trial], self.given_up[ray_trial])
+        except AlgorithmFailed as error:
+            self._end_for(error)
+
+    def _end_for(self, error: AlgorithmFailed) -> None:
+        self.failed = error
+        self.stopping = True
+        self.bridge.interrupt()
+
+    def _give(self, ray_trial: str, message: Mapping[str, Any]) -> str:
         number = self.numbers[ray_trial]
         for key, value in message.get("attributes", {}).items():
             self.bridge.set_attribute(number, key, value)
@@ -109,7 +139,7 @@ class RaySearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
         # With no trial running there is nothing else to listen to, and Ray would sleep for a second.
         if bridge.drawing and bridge.open_trials and not self._session.stopping:
             return None
-        proposal = None if self._session.stopping else bridge.ask()
+        proposal = self._session.ask()
         if proposal is None:
             return str(Searcher.FINISHED)
         self._session.numbers[trial_id] = proposal.number
@@ -118,7 +148,7 @@ class RaySearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Close a trial whose worker died for the last time."""
         if trial_id in self._session.given_up and not self._session.stopping:
-            self._session.bridge.fail(self._session.numbers[trial_id], self._session.given_up[trial_id])
+            self._session.close_dead(trial_id)
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: Optuna's storage is the state."""

@@ -19,14 +19,18 @@ class AlgorithmSettings(BaseModel):
 class SamplerSettings(AlgorithmSettings):
     """The Optuna sampler that proposes the next trial."""
 
-    name: str = Field("tpe", description="name in the table of samplers; other keys are the sampler's own arguments")
+    name: str = Field(
+        "tpe",
+        description="name in the table of samplers, or package.module:Class of your own; other keys are its arguments",
+    )
 
 
 class PrunerSettings(AlgorithmSettings):
     """The Optuna pruner that stops trials early."""
 
     name: str = Field(
-        "successive_halving", description="name in the table of pruners; other keys are the pruner's own arguments"
+        "successive_halving",
+        description="name in the table of pruners, or package.module:Class of your own; other keys are its arguments",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 from ray import tune
 
-from search.bridge import Bridge, Proposal
+from search.bridge import ERROR_CHARACTERS, Bridge, Proposal
 from search.budget import Budget
 from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
 from search.space import Space
@@ -84,7 +84,8 @@ def run_trials(
 
     `settings_of` gives a proposal's nested trial settings; by default its values put over the study's fixed ones.
     `tend` is called every two seconds on the control loop and says whether to end in order. Open trials are left
-    WAITING. Raises whatever Ray raises where the cluster itself fails.
+    WAITING. Raises AlgorithmFailed where the sampler or the pruner raises, the traceback being kept with the study, and
+    whatever Ray raises where the cluster itself fails.
     """
     clock = DriverClock(study)
     # NAME/confirm has settings of NAME and folders of its own.
@@ -155,6 +156,9 @@ def run_trials(
             retention.tidy(whole=True)
             # Ray's own state of the run: nothing reads it again.
             shutil.rmtree(ray_folder, ignore_errors=True)
+        if session.failed is not None:
+            study.set_user_attr("error", session.failed.traceback[-ERROR_CHARACTERS:])
+            raise session.failed
     return run
 
 

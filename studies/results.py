@@ -41,6 +41,8 @@ def study_status(name: str, workspace: Workspace) -> dict[str, Any]:
         "best": _describe(best_trial(study)),
         "running": [_describe(trial) for trial in trials if trial.state is TrialState.RUNNING],
         "errors": {trial.number: trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs},
+        # Of the sampler or the pruner, which ended the last driver.
+        "error": study.user_attrs.get("error"),
         "confirmatory": {} if confirm is None else _by_role(confirm),
         "storage": workspace.storage_shown,
         "folder": str(workspace.study_folder(name)),

@@ -8,9 +8,10 @@ import optuna
 
 from search.bridge import Bridge, Rules, take_over
 from search.budget import Budget
-from search.pruners import Horizon, build_pruner
-from search.samplers import build_sampler, count_opening
+from search.pruners import Horizon
+from search.samplers import count_opening
 from search.space import Space
+from studies.algorithms import study_pruner, study_sampler
 from studies.recording import recording
 from studies.results import best_trial, value_of
 from studies.space_checks import study_space
@@ -35,15 +36,12 @@ def searching(
     Trials that a dead driver left RUNNING wait to go on. `ahead` as in the bridge's Rules.
     """
     search, space = settings.search, study_space(settings)
-    study.sampler = build_sampler(
-        search.sampler.name,
-        search.sampler.arguments,
-        seed=search.seed,
-        asked=len(study.get_trials(deepcopy=False)),
-        opened=count_opening(study),
-        distributions=space.distributions,
-    )
-    study.pruner = build_pruner(search.pruner.name, search.pruner.arguments, horizon(settings, space))
+    asked, opened = len(study.get_trials(deepcopy=False)), count_opening(study)
+    study.sampler = study_sampler(search, space.distributions, asked=asked, opened=opened)
+    study.pruner = study_pruner(search, horizon(settings, space))
+    if study.user_attrs.get("error") is not None:
+        # What ended the last driver.
+        study.set_user_attr("error", None)
     for number in take_over(study):
         watcher.say(f"trial {number} was left running by a driver that died; it goes on from its last epoch")
     best = best_trial(study)

@@ -9,16 +9,17 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search.pruners import PRUNERS, Horizon, build_pruner, pruner_arguments
-from search.samplers import SAMPLERS, build_sampler, sampler_arguments
+from search.pruners import PRUNERS, Horizon, pruner_arguments
+from search.samplers import SAMPLERS, sampler_arguments
 from search.search_settings import AlgorithmSettings
 from search.space import Parameter, Space
 from search.space_settings import Choice
+from studies.algorithms import bare, check_own, study_pruner, study_sampler
 from studies.problems import Problem, did_you_mean, shown
 from studies.setting_paths import study_paths
 from studies.space_checks import study_space
 from studies.study_settings import StudySettings
-from trainables.custom import is_own
+from trainables.custom import PartError, is_own
 from trainables.settings import TrialSettings
 
 # Far above any real space of models; a product beyond it is checked in part, and the trials themselves check the rest.
@@ -36,9 +37,13 @@ def check_search(study: StudySettings) -> Iterator[Problem]:
         ("pruner", search.pruner, search.pruner.name, PRUNERS, pruner_arguments),
     )
     for kind, settings, name, table, arguments in tables:
+        if is_own(name):
+            yield from check_own(settings, kind)
+            continue
         if name not in table:
             came = f"got {shown(name)}{did_you_mean(name, table) or ';'}"
-            yield Problem(("search", kind, "name"), f"{came} accepted: {', '.join(table)}")
+            accepted = f"{', '.join(table)}, package.module:Class of your own"
+            yield Problem(("search", kind, "name"), f"{came} accepted: {accepted}")
             continue
         valid = sorted(arguments(name))
         defaults = inspect.signature(table[name].factory).parameters
@@ -64,15 +69,11 @@ def _wrong_type(value: Any, default: Any) -> str | None:
 
 def check_algorithms(study: StudySettings) -> Iterator[Problem]:
     """Problems that sampler and pruner themselves have with a study that is sound otherwise."""
-    sampler, pruner = study.search.sampler, study.search.pruner
     distributions = study_space(study).distributions
     horizon = Horizon(study.trial.epochs, study.trial.schedule.warmup_epochs)
     builders: tuple[tuple[str, Callable[[], object]], ...] = (
-        (
-            "sampler",
-            lambda: build_sampler(sampler.name, sampler.arguments, seed=0, asked=0, distributions=distributions),
-        ),
-        ("pruner", lambda: build_pruner(pruner.name, pruner.arguments, horizon)),
+        ("sampler", lambda: study_sampler(study.search, distributions)),
+        ("pruner", lambda: study_pruner(study.search, horizon)),
     )
     for kind, build in builders:
         with warnings.catch_warnings():
@@ -82,7 +83,8 @@ def check_algorithms(study: StudySettings) -> Iterator[Problem]:
             try:
                 build()
             except (ValueError, FutureWarning, UserWarning) as error:
-                yield Problem(("search", kind), str(error).removeprefix(f"search.{kind}: "))
+                path = ("search", kind, "name") if isinstance(error, PartError) else ("search", kind)
+                yield Problem(path, bare(error, kind))
 
 
 def check_trials(study: StudySettings) -> Iterator[Problem]:

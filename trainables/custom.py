@@ -25,6 +25,20 @@ def load_part(path: str, setting: str, arguments: Sequence[str]) -> Callable[...
 
     Raises PartError.
     """
+    part = find_part(path, setting)
+    signature = signature_of(part)
+    if signature is None:
+        return part
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        wanted = f"({', '.join(arguments)})"
+        raise PartError(f"{setting}: {path!r} must take {wanted}, but its signature is {signature}: {error}") from error
+    return part
+
+
+def find_part(path: str, setting: str) -> Callable[..., Any]:
+    """The function or class that `package.module:name` names, whatever it takes; raises PartError."""
     module_name, colon, name = path.partition(":")
     if not (module_name and colon and name):
         raise PartError(
@@ -45,17 +59,15 @@ def load_part(path: str, setting: str, arguments: Sequence[str]) -> Callable[...
     if not callable(part):
         what = "has no" if part is None else "holds no function or class"
         raise PartError(f"{setting}: {path!r}: {module_name} {what} {name}{_others(module, module_name)}")
+    return part  # type: ignore[no-any-return]  # whatever a module holds
+
+
+def signature_of(part: Callable[..., Any]) -> inspect.Signature | None:
+    """What a part takes; None where it does not say, as some functions of compiled modules."""
     try:
-        signature = inspect.signature(part)
+        return inspect.signature(part)
     except ValueError:
-        # Some functions of compiled modules have none to show.
-        return part  # type: ignore[no-any-return]  # whatever a module holds
-    try:
-        signature.bind(*arguments)
-    except TypeError as error:
-        wanted = f"({', '.join(arguments)})"
-        raise PartError(f"{setting}: {path!r} must take {wanted}, but its signature is {signature}: {error}") from error
-    return part  # type: ignore[no-any-return]
+        return None
 
 
 @contextmanager

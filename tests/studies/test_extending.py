@@ -8,13 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import torch
+from optuna.distributions import FloatDistribution
+from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
 from PIL import Image
 
+from search.bridge import Bridge, Rules
+from search.budget import Budget
+from search.pruners import Horizon
+from studies.algorithms import study_pruner, study_sampler
+from studies.space_checks import study_space
 from studies.stored import open_study
-from studies.study_file import load_study
+from studies.study_file import load_study, parse_study
 from studies.workspace import Workspace
+from tests.search.tabulated import Records
 from tests.studies.commands import Call, audited, caller, scene
 from tests.studies.running import ROOT, contourney, ready
 from trainables.check import check_settings
@@ -58,7 +69,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_page_has_an_example_of_each_part(page: Path) -> None:
     found = {path.name for path in (page / "field_kit").iterdir()}
-    assert found == {"models.py", "losses.py", "augmentations.py", "formats.py", "training.py"}
+    assert found == {"models.py", "losses.py", "augmentations.py", "formats.py", "training.py", "search.py"}
 
 
 def test_the_study_of_the_page_trains(page: Path) -> None:
@@ -97,6 +108,112 @@ def test_the_trainable_of_the_page_goes_on_after_an_interruption(page: Path) -> 
     assert first.next_row()["value"] == values[0]
     second = TrialRun(settings, page / "cut", page / "cache", have=1)
     assert [second.next_row()["value"] for _ in range(2)] == values[1:]
+
+
+def test_the_sampler_and_the_pruner_of_the_page_steer_a_search(page: Path) -> None:
+    settings = load_study("steered.yaml", (), {})
+    space, fixed = study_space(settings), settings.trial.model_dump(mode="json")
+    study = optuna.create_study(direction="maximize")
+    study.sampler = study_sampler(settings.search, space.distributions)
+    study.pruner = study_pruner(settings.search, Horizon(settings.trial.epochs))
+    records = Records()
+    rules, budget = Rules(settings.trial.epochs, settings.search.audit), Budget(settings.search.trials, None)
+    bridge = Bridge(study, space, fixed, rules=rules, budget=budget, recorder=records, listener=records)
+    while proposal := bridge.ask():
+        trial = TrialSettings.model_validate(space.apply(fixed, proposal.values))
+        run = TrialRun(trial, page / "trials" / str(proposal.number), page / "cache")
+        while not bridge.report(proposal.number, run.next_row()).stop:
+            pass
+    first = study.trials[0].params["optimizer.lr"]
+    again = study_sampler(settings.search, space.distributions)
+    other = study_sampler(settings.search, space.distributions, asked=1)
+    drawn = [one.sample_independent(study, study.trials[0], "lr", FloatDistribution(0, 1)) for one in (again, other)]
+    assert drawn[0] != drawn[1]
+    assert 0.05 <= first <= 0.5
+    # The share of class 1 after an epoch is known in closed form: the higher the rate, the better.
+    best = first
+    for trial in study.trials[1:]:
+        assert abs(trial.params["optimizer.lr"] - best) <= 0.3 * 0.45
+        if trial.state is TrialState.COMPLETE:
+            best = max(best, trial.params["optimizer.lr"])
+        else:
+            assert trial.params["optimizer.lr"] < first
+            assert trial.last_step == 2
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+BROKEN_SEARCH = """
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.pruners import NopPruner
+
+thing = 3
+class NoSampler: ...
+class Unfinished(BaseSampler): ...
+class Picky(RandomSampler):
+    def __init__(self, shape, width=1, seed=None):
+        if width < 0: raise ValueError("width must not be\\n negative")
+class Open(RandomSampler):
+    def __init__(self, **options): super().__init__()
+def made(): return NopPruner()
+def odd(): return 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        ("sampler", "name: 'nowhere.at:X'", "search.sampler.name: 'nowhere.at:X' cannot be imported: there is no"),
+        ("sampler", "name: 'kit_search:'", "search.sampler.name: got 'kit_search:', expected package.module:name"),
+        ("sampler", "name: 'kit_search:gone'", "search.sampler.name: 'kit_search:gone': kit_search has no gone"),
+        ("sampler", "name: 'kit_search:thing'", "search.sampler.name: 'kit_search:thing': kit_search holds no"),
+        (
+            "sampler",
+            "name: 'kit_search:NoSampler'",
+            "search.sampler.name: 'kit_search:NoSampler' is no optuna.sam",
+        ),
+        ("pruner", "name: 'kit_search:NoSampler'", "'kit_search:NoSampler' is no optuna.pruners.BasePruner"),
+        ("sampler", "name: 'kit_search:Unfinished'", "search.sampler.name: kit_search:Unfinished cannot be made with"),
+        ("sampler", "name: 'kit_search:Picky'", "search.sampler: kit_search:Picky needs the argument shape"),
+        ("sampler", "{name: 'kit_search:Picky', shape: 1, widht: 2}", "search.sampler.widht: kit_search:Picky has no"),
+        ("sampler", "{name: 'kit_search:Picky', shape: 1, seed: 2}", "search.sampler.seed: derived from search.seed"),
+        ("sampler", "{name: 'kit_search:Picky', shape: 1, width: -1}", "ValueError: width must not be negative"),
+        (
+            "pruner",
+            "name: 'kit_search:odd'",
+            "search.pruner.name: kit_search:odd gives int, expected an optuna.pru",
+        ),
+    ],
+)
+def test_a_sampler_or_pruner_that_cannot_be_used_is_refused_by_its_path(
+    page: Path, call: Call, kind: str, settings: str, words: str
+) -> None:
+    (page / "kit_search.py").write_text(BROKEN_SEARCH)
+    text = (page / "steered.yaml").read_text()
+    mapping = settings if settings.startswith("{") else f"{{{settings}}}"
+    changed = re.sub(rf"^  {kind}: .*$", f"  {kind}: {mapping}", text, flags=re.MULTILINE)
+    (page / "broken.yaml").write_text(changed)
+    try:
+        for command in (["validate", "broken.yaml"], ["launch", "broken.yaml", "--workspace", "w"]):
+            code, _, err = call(*command)
+            assert code == 2
+            assert words in err
+            assert len(err.splitlines()) == 1
+            assert not (page / "w").exists()
+    finally:
+        sys.modules.pop("kit_search", None)
+
+
+def test_a_function_may_make_them_and_take_whatever_it_likes(page: Path) -> None:
+    (page / "kit_search.py").write_text(BROKEN_SEARCH)
+    try:
+        text = (page / "steered.yaml").read_text()
+        text = text.replace("field_kit.search:NearTheBest", "kit_search:Open")
+        text = re.sub("pruner: .*", "pruner: {name: 'kit_search:made'}", text)
+        search = parse_study(text, "steered.yaml", "s").search
+        assert isinstance(study_sampler(search, {}), RandomSampler)
+        assert isinstance(study_pruner(search, Horizon(3)), NopPruner)
+    finally:
+        sys.modules.pop("kit_search", None)
 
 
 def refused(**sections: Any) -> str:
