@@ -1,8 +1,10 @@
 """Settings of the search: metric, sampler, pruner, audit share and budget."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+
+from search.space_settings import Choice
 
 
 class AlgorithmSettings(BaseModel):
@@ -34,6 +36,20 @@ class PrunerSettings(AlgorithmSettings):
     )
 
 
+class WarmStartSettings(BaseModel):
+    """Another study of the same storage whose best settings are tried early; its name alone stands for the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    study: str = Field(min_length=1, max_length=200, description="name of the other study")
+    trials: PositiveInt = Field(3, description="how many of its best complete trials are tried")
+
+
+def _whole(value: Any) -> Any:
+    """`warm_start: NAME` with its keys written out."""
+    return {"study": value} if isinstance(value, str) else value
+
+
 class SearchSettings(BaseModel):
     """What is optimised, by which algorithms, and for how long; at least one of trials and hours is required."""
 
@@ -46,3 +62,9 @@ class SearchSettings(BaseModel):
     seed: int = Field(0, ge=0, description="seed of sampler and audit draw")
     trials: PositiveInt | None = Field(None, description="total of trials, counting complete, pruned and failed ones")
     hours: float | None = Field(None, gt=0, description="hours after which open trials are interrupted")
+    enqueue: tuple[dict[str, Choice], ...] = Field(
+        (), description="settings of your own as the first trials: searched paths with values; the rest is sampled"
+    )
+    warm_start: Annotated[
+        WarmStartSettings | None, BeforeValidator(_whole, json_schema_input_type=WarmStartSettings | str | None)
+    ] = Field(None, description="a study whose best settings are the trials after those: its name, or a mapping")

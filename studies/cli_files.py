@@ -1,6 +1,7 @@
 """Commands about study files: validate, recipes, show, schema."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,12 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from search.storage import StorageError
 from studies.recipe_files import recipe_names, recipe_summary, recipe_text
 from studies.rows_settings import shown_sets
 from studies.space_checks import study_space
 from studies.study_file import load_study
 from studies.study_schema import study_schema
 from studies.study_settings import StudySettings
+from studies.workspace import Workspace
 from trainables.custom import is_own
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="a study file, or the name of a shipped recipe")]
@@ -70,9 +73,13 @@ def validate(
     hours: HoursOption = None,
     workers: WorkersOption = None,
     name: NameOption = None,
+    workspace: Annotated[
+        Path, typer.Option("--workspace", metavar="DIR", help="where the study of search.warm_start is looked up")
+    ] = Path("workspace"),
 ) -> None:
     """Check a study file and show what it would search."""
     study = load_study(file, set_ or (), study_options(data, trials, hours, workers, name))
+    begins = _first_trials(study, workspace)
     console = Console()
     console.print("valid:", study.name, style="bold", markup=False, highlight=False)
     console.print(_summary(study), highlight=False, markup=False)
@@ -80,6 +87,8 @@ def validate(
         console.print(_space_table(study))
     if study.rows:
         console.print(_rows_table(study))
+    for line in begins:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     dead = sorted(set(study.space) - set(study_space(study).distributions))
     if dead:
         console.print("never searched with these settings:", ", ".join(dead), highlight=False, markup=False)
@@ -108,6 +117,20 @@ def show(
 def schema() -> None:
     """Print the JSON Schema of study files."""
     print(json.dumps(study_schema(), indent=2))
+
+
+def _first_trials(study: StudySettings, workspace: Path) -> list[str]:
+    """What the study begins with; raises StudyError where another study was to give trials and gives none."""
+    from studies.warm_start import first_trials
+
+    own = len(study.search.enqueue)
+    lines = [f"search.enqueue: begins with {own} settings of your own"] if own else []
+    if study.search.warm_start is None:
+        return lines
+    try:
+        return [*lines, *first_trials(study, Workspace.open(workspace)).lines]
+    except StorageError as error:
+        return [*lines, f"search.warm_start: not checked, since its study cannot be reached: {error}"]
 
 
 def _summary(study: StudySettings) -> str:

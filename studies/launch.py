@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from search.bridge import Bridge
 from search.budget import Budget
+from search.first_trials import keep_first
 from search.lease import open_lease
 from search.records.mlflow_store import check_tracking
 from search.retrying import guard
@@ -27,6 +28,7 @@ from studies.shipped_code import import_paths
 from studies.space_checks import study_space
 from studies.stored import StudyError, counts, is_used, load_settings, open_study, save_settings, trials_left
 from studies.study_settings import StudySettings
+from studies.warm_start import first_trials
 from studies.watcher import Watcher
 from studies.whole_paths import absolute
 from studies.workspace import Workspace
@@ -62,8 +64,11 @@ def launch(
             f"study {settings.name!r} exists in {workspace.storage_shown}; go on with `contourney resume`, raise its "
             "budget with `contourney extend`, or launch under another name with --name"
         )
+    first = first_trials(settings, workspace)
     facts = gather_facts(settings, workspace)
     check_tracking(workspace.tracking, settings.name)
+    for line in first.lines:
+        watcher.say(line)
     if leak := accepted_leak(settings, workspace, accept_leak):
         facts["leak"] = leak
         watcher.say(
@@ -86,6 +91,7 @@ def launch(
             study.set_user_attr("metric", facts["metric"])
             study.set_user_attr("facts", facts)
             keep_storage(study, settings.resources.storage)
+            keep_first(study, first.trials)
             # Last: a study without settings was never launched, and its name is free (see is_used).
             save_settings(study, settings)
             return _run(study, settings, workspace, watcher)

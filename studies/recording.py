@@ -25,8 +25,9 @@ from studies.trial_place import PlaceGone
 from studies.workspace import Workspace
 from trainables.trial_folder import FolderError, TrialFolder
 
-# Budget and rows may grow, and MLflow's parameters cannot change: they stand in study.json.
-CHANGING = ("search.trials", "search.hours", "rows.", "base")
+# Budget and rows may grow, and MLflow's parameters cannot change; nor do they hold a list of settings: they stand in
+# study.json.
+CHANGING = ("search.trials", "search.hours", "search.enqueue", "rows.", "base")
 # The metric that Optuna has as a trial's values, and the one of its best.
 VALUE, BEST = "val/miou", "best/val_miou"
 

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.bridge import Bridge, Rules, take_over
 from search.budget import Budget, BudgetError, check_raise
+from search.first_trials import enqueue_first, enqueue_once
 from search.lease import LeaseTaken, open_lease
 from search.records.mlflow_store import MlflowStore, TrackingError
 from search.requests import Enqueue, Extend, Request, Stop, answer_to, apply_requests, post
@@ -18,14 +19,13 @@ from search.samplers import grid_size
 from search.space import Space
 from search.space_settings import SpaceError
 from search.states import Reason
+from studies.first_checks import GRID
 from studies.recording import BEST, answering, bring_up_to_date
 from studies.space_checks import study_space
 from studies.stored import StudyError, load_settings, open_study
 from studies.study_settings import StudySettings
 from studies.workspace import Workspace
 
-# The trial that a request or a setting asked for, by what asked.
-ENQUEUED = "enqueued"
 # A driver looks every two seconds; one that is busy is waited for this long.
 PATIENCE_S = 30.0
 LOOK_EVERY_S = 0.2
@@ -108,9 +108,6 @@ class Requests:
         return f"trial {number} waits with these values{late}"
 
 
-GRID = "the study searches a grid, whose points are all run without being asked for"
-
-
 @dataclass(frozen=True)
 class Answer:
     """What came of a request, None where nobody has answered yet; `driver`: a driver was asked, not this process."""
@@ -177,15 +174,6 @@ def void_stops(study: optuna.Study) -> None:
     apply_requests(study, lambda key, one: "no driver was running" if one == Stop(None) else None)
 
 
-def enqueue_once(study: optuna.Study, by: str, values: Mapping[str, Any]) -> int:
-    """The number of the trial with these values that `by` asks for; it is made unless it is there."""
-    for trial in study.get_trials(deepcopy=False):
-        if trial.user_attrs.get(ENQUEUED) == by:
-            return trial.number
-    study.enqueue_trial(dict(values), user_attrs={ENQUEUED: by})
-    return max(trial.number for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(ENQUEUED) == by)
-
-
 def budget_left(study: optuna.Study, budget: Budget) -> int | None:
     """Trials of the budget that no trial has taken, those that run or wait included; None without such a budget."""
     return None if budget.trials is None else max(0, budget.trials - len(study.get_trials(deepcopy=False)))
@@ -204,6 +192,7 @@ def _apply_here(name: str, workspace: Workspace, key: str, wanted: Request, say:
     void_stops(study)
     settings = load_settings(name, workspace)
     take_over(study)
+    enqueue_first(study)
     silent = Unrecorded()
     bridge = Bridge(study, Space(()), {}, rules=Rules(1), budget=Budget(None, None), recorder=silent, listener=silent)
     Requests(study, settings, Budget(settings.search.trials, settings.search.hours), bridge).take()

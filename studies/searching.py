@@ -8,6 +8,7 @@ import optuna
 
 from search.bridge import Bridge, Rules, take_over
 from search.budget import Budget
+from search.first_trials import enqueue_first
 from search.pruners import Horizon
 from search.samplers import count_opening
 from search.space import Space
@@ -33,8 +34,10 @@ def searching(
 ) -> Iterator[Bridge]:
     """The bridge of a study whose lease is held; MLflow is brought up to date first and completed at the end.
 
-    Trials that a dead driver left RUNNING wait to go on. `ahead` as in the bridge's Rules.
+    Trials that a dead driver left RUNNING wait to go on, and the study's first trials are there. `ahead` as in the
+    bridge's Rules.
     """
+    enqueue_first(study)
     search, space = settings.search, study_space(settings)
     asked, opened = len(study.get_trials(deepcopy=False)), count_opening(study)
     study.sampler = study_sampler(search, space.distributions, asked=asked, opened=opened)

@@ -128,6 +128,12 @@ def _options(node: dict[str, Any]) -> list[dict[str, Any]]:
     return options
 
 
+def keys_of(node: dict[str, Any]) -> list[str]:
+    """The keys of a group of settings, one that may be absent too."""
+    groups = (_resolve(option, _study_schema()) for option in _options(node))
+    return [key for group in groups for key in group.get("properties", {})]
+
+
 def named(node: dict[str, Any]) -> list[str]:
     """The names that a setting accepts."""
     return [str(name) for option in _options(node) for name in option.get("enum", ())]
@@ -135,7 +141,7 @@ def named(node: dict[str, Any]) -> list[str]:
 
 def accepted(node: dict[str, Any]) -> str:
     """What a setting accepts, in words: `a number > 0`, `one of adam, adamw, sgd`."""
-    words = list(dict.fromkeys(_accepted_one(option) for option in _options(node)))
+    words = list(dict.fromkeys(_accepted_one(_resolve(option, _study_schema())) for option in _options(node)))
     # Every integer is a number too.
     if "a number" in words and "an integer" in words:
         words.remove("an integer")
@@ -149,7 +155,7 @@ def _accepted_one(node: dict[str, Any]) -> str:
         return str(node["const"])
     if "pattern" in node:
         return "package.module:name of your own"
-    if "$ref" in node or node.get("type") == "object":
+    if node.get("type") == "object":
         keys = ", ".join(node.get("properties", {}))
         if node.get("additionalProperties") is True:
             return f"a mapping with {keys} and the arguments of what it names"

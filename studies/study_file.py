@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from studies.first_checks import check_first
 from studies.overrides import Overrides, apply_overrides, read_overrides
 from studies.problems import Problem, Sources, StudyFileError, render, shown
 from studies.recipe_files import resolve
@@ -75,6 +76,7 @@ def _check(data: dict[str, Any], problems: list[Problem]) -> tuple[StudySettings
         if problem.path != ("search",) or not told & budget:
             problems.append(problem)
     if not problems:
+        problems += check_first(study)
         problems += check_algorithms(study)
         problems += check_trials(study)
         problems += check_row_settings(study)

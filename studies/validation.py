@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from studies.problems import Path, Problem, did_you_mean, nearest, shown
-from studies.setting_paths import accepted, named, study_node, study_paths
+from studies.setting_paths import accepted, keys_of, named, study_node, study_paths
 from studies.study_settings import StudySettings
 from trainables.settings import TrialSettings
 
@@ -65,7 +65,7 @@ def _message(detail: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
 def unknown_key(path: Path) -> str:
     """The message for a key that does not exist, with the nearest that does."""
     key = str(path[-1])
-    valid = list(study_node(path[:-1]).get("properties", {}))
+    valid = keys_of(study_node(path[:-1]))
     return f"unknown key{_key_hint(key, valid) or ';'} accepted: {', '.join(valid)}"
 
 

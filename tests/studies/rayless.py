@@ -23,12 +23,14 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.bridge import Proposal
 from search.budget import Budget
+from search.first_trials import keep_first
 from search.lease import open_lease
 from search.storage import open_storage
 from studies.searching import searching
 from studies.space_checks import study_space
 from studies.stored import is_used, open_study, save_settings
 from studies.study_file import parse_study
+from studies.warm_start import first_trials
 from studies.workspace import Workspace
 from tests.studies.running import ROOT, environment
 from trainables.settings import TrialSettings
@@ -138,6 +140,7 @@ def drive(root: Path, text: str, workers: int = 2) -> None:
             )
             study.set_user_attr("metric", FACTS["metric"])
             study.set_user_attr("facts", FACTS)
+            keep_first(study, first_trials(settings, workspace).trials)
             save_settings(study, settings)
         space, fixed = study_space(settings), settings.trial.model_dump(mode="json")
 
