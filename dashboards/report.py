@@ -10,6 +10,8 @@ from dashboards.figures.class_iou import class_iou_table, draw_class_iou
 from dashboards.figures.curves import curves_table, draw_curves
 from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance, importance_table
+from dashboards.figures.importance_classes import draw_importance_classes, importance_classes_table
+from dashboards.figures.importance_methods import draw_importance_methods, importance_methods_table
 from dashboards.figures.parallel import draw_parallel, parallel_table
 from dashboards.figures.pictures import draw_pictures, pictures_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
@@ -26,6 +28,8 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyReco
     "promotion": (draw_promotion, promotion_table),
     "history": (draw_history, history_table),
     "importance": (draw_importance, importance_table),
+    "importance-methods": (draw_importance_methods, importance_methods_table),
+    "importance-classes": (draw_importance_classes, importance_classes_table),
     "parallel": (draw_parallel, parallel_table),
     "curves": (draw_curves, curves_table),
     "class-iou": (draw_class_iou, class_iou_table),

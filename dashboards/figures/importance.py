@@ -1,16 +1,13 @@
 """Importance of parameters by PED-ANOVA, over COMPLETE and PRUNED trials at one epoch that they all reached."""
 
 import math
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
 import plotly.graph_objects as go
-from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.study import StudyDirection
-from optuna.trial import create_trial
 
+from dashboards.evaluators import ped_anova
 from dashboards.frame import caption, frame, missing
 from dashboards.palette import ACCENT
 from dashboards.text import broken_path
@@ -68,13 +65,28 @@ def compared_trials(study: StudyRecord) -> tuple[int | None, tuple[TrialRecord, 
     return epoch, tuple(trial for trial in ended if epoch in _finite_epochs(trial))
 
 
+def top_share(count: int) -> float:
+    """The part of so many trials that PED-ANOVA sets against all: a tenth, but five trials, and at most half."""
+    return max(TOP_SHARE, min(0.5, TOP_TRIALS / max(1, count)))
+
+
+def enough_have(best: Sequence[TrialRecord], path: str) -> bool:
+    """Whether so many of the best trials had the parameter that its values there are more than chance."""
+    return sum(path in trial.params for trial in best) >= min(FEWEST_IN_BEST, len(best))
+
+
+def normalised(raw: dict[str, float]) -> dict[str, float]:
+    """Shares that sum to 1; none where nothing is explained."""
+    total = sum(raw.values())
+    return {path: value / total for path, value in raw.items()} if total > 0 else {}
+
+
 def importance_of(study: StudyRecord) -> Importance:
     """PED-ANOVA on the compared trials' values at their common epoch; conditional parameters where enough of the best
     trials had them.
     """
     epoch, trials = compared_trials(study)
-    share = max(TOP_SHARE, min(0.5, TOP_TRIALS / max(1, len(trials))))
-    best = _best(study, epoch, trials)[: math.ceil(share * len(trials))]
+    best = _best(study, epoch, trials)[: math.ceil(top_share(len(trials)) * len(trials))]
     notes: list[str] = []
     if len(trials) < ENOUGH_TRIALS:
         notes.append(
@@ -82,14 +94,12 @@ def importance_of(study: StudyRecord) -> Importance:
         )
     if epoch is None or len(trials) < FEWEST_TRIALS:
         return Importance({}, epoch, trials, best, tuple(notes))
-    raw = _ped_anova(study, epoch, trials, share)
-    few = sorted(path for path in raw if _active_in(best, path) < min(FEWEST_IN_BEST, len(best)))
+    raw = ped_anova(trials, [trial.values[epoch] for trial in trials], study.maximize, top_share(len(trials)))
+    few = sorted(path for path in raw if not enough_have(best, path))
     if few:
         counts = ", ".join(f"{path} ({_active_in(best, path)})" for path in few)
         notes.append(f"Not judged, active in fewer than {FEWEST_IN_BEST} of the best {len(best)}: {counts}.")
-    raw = {path: value for path, value in raw.items() if path not in few}
-    total = sum(raw.values())
-    shares = {path: value / total for path, value in raw.items()} if total > 0 else {}
+    shares = normalised({path: value for path, value in raw.items() if path not in few})
     ordered = dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
     return Importance(ordered, epoch, trials, best, tuple(notes))
 
@@ -167,30 +177,6 @@ def _best(study: StudyRecord, epoch: int | None, trials: tuple[TrialRecord, ...]
 
 def _active(row: dict[str, Any], found: Importance) -> str:
     return f"(active in {row['active in']} of {row['trials']}, in {row['active in best']} of the best {found.top})"
-
-
-def _ped_anova(study: StudyRecord, epoch: int, trials: tuple[TrialRecord, ...], top_share: float) -> dict[str, float]:
-    # The study has the values themselves as objective: Optuna's `target=` would take them as to be minimised.
-    scratch = _study_in_memory(StudyDirection.MAXIMIZE if study.maximize else StudyDirection.MINIMIZE)
-    for trial in trials:
-        scratch.add_trial(
-            create_trial(params=trial.params, distributions=trial.distributions, value=trial.values[epoch])
-        )
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=top_share)
-    with warnings.catch_warnings():
-        # Optuna's words about few trials are said in the figure, in ours.
-        warnings.simplefilter("ignore", UserWarning)
-        return evaluator.evaluate(scratch)
-
-
-def _study_in_memory(direction: StudyDirection) -> optuna.Study:
-    """A study without Optuna's line on the terminal about its creation."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.create_study(direction=direction)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 def _finite_epochs(trial: TrialRecord) -> set[int]:

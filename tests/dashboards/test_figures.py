@@ -12,6 +12,8 @@ from dashboards.figures.class_iou import class_iou_table, draw_class_iou
 from dashboards.figures.curves import curves_table, draw_curves
 from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance
+from dashboards.figures.importance_classes import draw_importance_classes
+from dashboards.figures.importance_methods import draw_importance_methods
 from dashboards.figures.parallel import INACTIVE, draw_parallel, parallel_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
 from dashboards.figures.slice import draw_slice, slice_table
@@ -20,7 +22,10 @@ from dashboards.parameters import parameter_axes
 from search.records.study import StudyRecord
 from tests.dashboards.studies import FACTS, PROMOTION, Builder
 
-DRAWN = (draw_history, draw_importance, draw_parallel, draw_curves, draw_class_iou, draw_promotion)
+DRAWN = (
+    draw_history, draw_importance, draw_parallel, draw_curves,
+    draw_importance_classes, draw_importance_methods, draw_class_iou, draw_promotion,
+)  # fmt: skip
 
 
 def test_history_takes_the_best_of_complete_trials_alone(builder: Builder) -> None:

@@ -15,7 +15,16 @@ from tests.dashboards.studies import PROMOTION, Builder
 
 pytestmark = pytest.mark.slow
 
-FIGURES = ["history", "importance", "curves", "parallel", "class-iou", "pictures"]
+FIGURES = [
+    "history",
+    "importance",
+    "importance-methods",
+    "importance-classes",
+    "curves",
+    "parallel",
+    "class-iou",
+    "pictures",
+]
 
 
 @dataclass
