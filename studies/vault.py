@@ -5,7 +5,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,15 +81,36 @@ class TestVault:
         """The ledger's entries in order; raises VaultError where the chain is broken."""
         attributes = self._ledger().user_attrs
         found = [value for key, value in sorted(attributes.items()) if key.startswith(self._prefix)]
-        previous = ""
-        for index, entry in enumerate(found):
-            if entry["previous"] != previous or entry["hash"] != _hash(entry) or entry["index"] != index:
-                raise VaultError(
-                    f"the ledger of test split {self._fingerprint[:12]} was changed at entry {index}: its hash "
-                    "does not fit; no further opening is possible until it is restored from a backup"
-                )
-            previous = entry["hash"]
+        changed = changed_at(found)
+        if changed is not None:
+            raise VaultError(
+                f"the ledger of test split {self._fingerprint[:12]} was changed at entry {changed}: its hash "
+                "does not fit; no further opening is possible until it is restored from a backup"
+            )
         return found
+
+    def missing(self, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """What this ledger lacks of another storage's entries of the same split, whose chain is whole.
+
+        Raises VaultError where the two tell of different openings: one chain cannot tell of both.
+        """
+        own = self.entries()
+        for index, (mine, other) in enumerate(zip(own, entries, strict=False)):
+            if mine["hash"] != other["hash"]:
+                raise VaultError(
+                    f"the ledger of test split {self._fingerprint[:12]} in this storage and the archived one differ "
+                    f"from entry {index} on: the test images were looked at in both places since. Restore into a "
+                    "storage where they were not"
+                )
+        return list(entries[len(own) :])
+
+    def adopt(self, entries: Sequence[Mapping[str, Any]]) -> int:
+        """Write what this ledger lacks of such entries, as they are; returns how many."""
+        with open_lease(self._storage, f"{LEDGER}/{self._fingerprint}"):
+            new = self.missing(entries)
+            for entry in new:
+                self._ledger().set_user_attr(f"{self._prefix}{entry['index']:06d}", dict(entry))
+        return len(new)
 
     def check_head(self, head: str) -> None:
         """Raise VaultError unless the mirrored `head` is in the ledger: else the ledger has been cut short."""
@@ -122,6 +143,16 @@ class TestVault:
         return optuna.create_study(
             study_name=LEDGER, storage=open_storage(self._storage, write=True), load_if_exists=True
         )
+
+
+def changed_at(entries: Sequence[Mapping[str, Any]]) -> int | None:
+    """Index of the first entry that does not fit those before it; None where the chain is whole."""
+    previous = ""
+    for index, entry in enumerate(entries):
+        if entry["previous"] != previous or entry["hash"] != _hash(entry) or entry["index"] != index:
+            return index
+        previous = entry["hash"]
+    return None
 
 
 def promoted_trials(study: optuna.Study) -> set[int]:
