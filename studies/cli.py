@@ -8,7 +8,17 @@ import optuna
 import typer
 from rich.console import Console
 
-from studies import cli_change, cli_confirm, cli_data, cli_files, cli_keep, cli_records, cli_results, cli_run
+from studies import (
+    cli_change,
+    cli_confirm,
+    cli_dashboard,
+    cli_data,
+    cli_files,
+    cli_keep,
+    cli_records,
+    cli_results,
+    cli_run,
+)
 
 app = typer.Typer(
     name="contourney",
@@ -26,6 +36,7 @@ app.command()(cli_change.stop)
 app.command()(cli_results.status)
 app.command("list")(cli_results.list_)
 app.command()(cli_results.report)
+app.command()(cli_dashboard.dashboard)
 app.command()(cli_results.promote)
 app.command()(cli_records.reconcile)
 app.command()(cli_change.delete)

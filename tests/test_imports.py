@@ -15,6 +15,7 @@ CASES = [
     ("search.records.study", {"ray", "torch", "mlflow", "plotly", "trainables", "studies", "dashboards"}),
     ("search.records.mlflow_store", {"ray", "torch", "mlflow", "trainables", "studies", "dashboards"}),
     ("dashboards.report", {"ray", "torch", "mlflow", "trainables", "studies"}),
+    ("dashboards.live.serve", {"ray", "torch", "mlflow", "trainables", "studies"}),
     ("studies.worker", {"optuna", "mlflow", "plotly", "search", "dashboards"}),
     ("studies.ddp", {"optuna", "mlflow", "plotly", "search", "dashboards", "torch", "trainables"}),
 ]

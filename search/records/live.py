@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +13,8 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
-from search.records.study import RecordError, StudyRecord, study_record, trial_record, trials_root
-from search.storage import open_storage, shown, storage_file
+from search.records.study import RecordError, StudyRecord, TrialRecord, study_record, trial_record, trials_root
+from search.storage import StorageError, StorageLost, open_storage, shown, storage_file
 
 # A database tells nobody that it changed; it is asked this often at most.
 DATABASE_S = 1.0
@@ -49,7 +49,7 @@ class LiveRecords:
 
     def __init__(self, storage: str, root: Path | None = None) -> None:
         """`root` is the folder below which trial folders lie that are recorded as relative paths."""
-        self.root = trials_root(storage) if root is None else root
+        self.root = (trials_root(storage) if root is None else root).absolute()
         self._storage = storage
         self._file = storage_file(storage)
         self._opened: tuple[BaseStorage, int] | None = None
@@ -60,12 +60,12 @@ class LiveRecords:
         self._instance, self._count = f"{time.time_ns():x}", 0
 
     def names(self) -> list[str]:
-        """Names of all studies, the vault's ledger aside; none where there is no storage yet. Raises StorageError."""
+        """Names of all studies, the vault's ledger aside; none where there is no storage yet. Raises RecordError."""
         with self._lock:
             return sorted(self._studies(self._look()))
 
     def read(self, name: str) -> Snapshot:
-        """The study as it is now; raises RecordError for one that is not there or cannot be read, StorageError."""
+        """The study as it is now; raises RecordError for one that is not there or cannot be read."""
         with self._lock:
             looked = self._look()
             seen = self._seen.get(name)
@@ -80,11 +80,11 @@ class LiveRecords:
             raise RecordError(f"no study {name!r} in {shown(self._storage)}")
         study_id = found._study_id
         try:
-            trials = self._ask(lambda storage: storage.get_all_trials(study_id, deepcopy=False), [])
+            trials = self._ask(lambda storage: storage.get_all_trials(study_id, deepcopy=False))
         except KeyError as error:
             raise RecordError(f"study {name!r} was deleted") from error
         known: Sequence[FrozenTrial] = ()
-        records: Sequence[Any] = ()
+        records: Sequence[TrialRecord] = ()
         if seen is not None and seen.study_id == study_id:
             known, records = seen.trials, seen.snapshot.study.trials
             if found.user_attrs == seen.attrs and len(known) == len(trials) and all(map(_same, known, trials)):
@@ -92,34 +92,48 @@ class LiveRecords:
         # Optuna replaces a trial that changes, and keeps the object of one that did not.
         kept = [record for record, old, new in zip(records, known, trials, strict=False) if old is new]
         by_number = {record.number: record for record in kept}
-        made = tuple(by_number.get(one.number) or trial_record(one, self.root) for one in trials)
+        made = tuple(by_number.get(one.number) or self._record(one) for one in trials)
         self._count += 1
         directions: Sequence[StudyDirection] = found.directions
         record = study_record(name, directions, found.user_attrs, made)
         return _Seen(looked, study_id, found.user_attrs, trials, Snapshot(f"{self._instance}-{self._count}", record))
 
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        """A trial whose folder lies below the root: a storage may hold any text, and what is read of it is shown."""
+        record = trial_record(trial, self.root)
+        folder = Path(os.path.normpath(record.folder))
+        return replace(record, folder=folder if folder.is_relative_to(self.root) else self.root / "no-such-folder")
+
     def _studies(self, looked: Any) -> dict[str, FrozenStudy]:
         """All studies by name, as of this look."""
         if self._listed[0] != looked or looked is None:
-            found = self._ask(lambda storage: storage.get_all_studies(), [])
+            found = self._ask(lambda storage: storage.get_all_studies())
             self._listed = looked, {one.study_name: one for one in found if one.study_name != LEDGER}
         return self._listed[1]
 
-    def _ask(self, question: Callable[[BaseStorage], T], nothing: T) -> T:
-        """What the storage answers, `nothing` where there is none yet."""
+    def _ask(self, question: Callable[[BaseStorage], list[T]]) -> list[T]:
+        """What the storage answers, nothing where there is none yet."""
         if self._opened is None:
-            return nothing
+            return []
         try:
             return question(self._opened[0])
+        except StorageLost as error:
+            raise RecordError(str(error)) from error
         except ValueError as error:
             # A journal that was damaged since it was opened.
             raise RecordError(f"{shown(self._storage)} cannot be read: {error}") from error
+
+    def _open(self) -> BaseStorage:
+        try:
+            return open_storage(self._storage)
+        except StorageError as error:
+            raise RecordError(str(error)) from error
 
     def _look(self) -> Any:
         """A mark that changes when the storage may have; opens it, again where the file is another one."""
         if self._file is None:
             if self._opened is None:
-                self._opened = open_storage(self._storage), 0
+                self._opened = self._open(), 0
             return int(time.monotonic() / DATABASE_S)
         try:
             file = os.stat(self._file)
@@ -127,7 +141,7 @@ class LiveRecords:
             self._opened, self._seen = None, {}
             return None
         if self._opened is None or self._opened[1] != file.st_ino:
-            self._opened = open_storage(self._storage), file.st_ino
+            self._opened = self._open(), file.st_ino
         # SQLite in WAL mode writes beside its file.
         beside = Path(f"{self._file}-wal")
         return file.st_ino, file.st_size, file.st_mtime_ns, beside.stat().st_mtime_ns if beside.exists() else 0

@@ -1,0 +1,1 @@
+"""Live pages: the studies of a workspace in a browser, read and never written."""

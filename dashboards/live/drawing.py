@@ -1,0 +1,125 @@
+"""Figures as the live pages ask for them: drawn once for each state of a study, thinned where trials are many."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+import plotly.graph_objects as go
+
+from dashboards.figures.slice import draw_slice, slice_table
+from dashboards.outcomes import best_trial
+from dashboards.panel import Table, panel
+from dashboards.parameters import parameter_axes
+from dashboards.report import FIGURES
+from dashboards.thinning import spread_by_rank
+from search.records.live import Snapshot
+from search.records.study import StudyRecord, TrialRecord
+
+# The promotion has a page of its own.
+OWN_PAGE = "promotion"
+SLICE = "slice-"
+# A browser draws so many curves, or points of one figure, without a wait; beyond it, extremes are kept and the rest
+# is spread evenly.
+MOST_CURVES, MOST_POINTS = 150, 1500
+THINNED = {"curves": MOST_CURVES, "parallel": MOST_CURVES, "history": MOST_POINTS}
+KEPT_FIGURES = 128
+
+Draw = Callable[[StudyRecord], go.Figure]
+
+
+class Drawings:
+    """Figures as JSON with their words, remembered while their study does not change."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def figure(self, snapshot: Snapshot, key: str) -> str:
+        """A figure of the study as JSON; raises KeyError where there is none of this name."""
+        draw, _ = figures_of(snapshot.study)[key]
+        # One at a time: drawing is Python's own work, and threads would only take turns.
+        with self._lock:
+            mark = snapshot.revision, key
+            if mark not in self._kept:
+                self._kept[mark] = figure_json(key, _drawn(snapshot.study, key, draw))
+                while len(self._kept) > KEPT_FIGURES:
+                    self._kept.popitem(last=False)
+            return self._kept[mark]
+
+
+def figures_of(study: StudyRecord) -> dict[str, tuple[Draw, Callable[[StudyRecord], Table]]]:
+    """What draws and what tabulates each figure of a study's page, in the page's order."""
+    found = {key: one for key, one in FIGURES.items() if key != OWN_PAGE}
+    for index, path in enumerate(parameter_axes(study)):
+        found[f"{SLICE}{index}"] = (
+            lambda study, path=path: draw_slice(study, path),  # type: ignore[misc]
+            lambda study, path=path: slice_table(study, path),  # type: ignore[misc]
+        )
+    return found
+
+
+def figure_json(key: str, figure: go.Figure) -> str:
+    """A framed figure as JSON: its words, and what Plotly draws, without them."""
+    one = panel(key, figure, [])
+    words = {"title": one.title, "subtitle": one.subtitle, "notes": one.notes, "alt": one.alt, "missing": one.missing}
+    words_json = json.dumps({**words, "min_width": one.min_width})
+    return f'{words_json[:-1]}, "figure": {one.figure_json}}}'
+
+
+def thinned(study: StudyRecord, most: int) -> StudyRecord:
+    """The study with about `most` of its trials, in their order.
+
+    Those that run stay, and those that hold a record: the best so far at their time, and the highest and lowest at any
+    epoch; the others are spread evenly by the rank of their value, the best and the worst among them.
+    """
+    if len(study.trials) <= most:
+        return study
+    valued = [trial for trial in study.trials if trial.value is not None]
+    kept = {trial.number for trial in spread_by_rank(valued, lambda trial: trial.value or 0.0, most)}
+    kept.update(trial.number for trial in study.trials if trial.state == "RUNNING")
+    kept.update(_record_holders(study), _extremes(study.trials))
+    if (best := best_trial(study)) is not None:
+        kept.add(best.number)
+    return replace(study, trials=tuple(trial for trial in study.trials if trial.number in kept))
+
+
+def _drawn(study: StudyRecord, key: str, draw: Draw) -> go.Figure:
+    most = THINNED.get(key, MOST_POINTS if key.startswith(SLICE) else None)
+    shown = study if most is None else thinned(study, most)
+    figure = draw(shown)
+    if len(shown.trials) < len(study.trials):
+        note = (
+            f"{len(shown.trials)} of {len(study.trials)} trials are drawn: those that run, the highest and lowest of "
+            "every epoch, each best so far, and others evenly by rank."
+        )
+        figure.layout.meta = {**figure.layout.meta, "notes": [*figure.layout.meta["notes"], note]}
+    return figure
+
+
+def _record_holders(study: StudyRecord) -> list[int]:
+    """Trials that were the best so far when they ended, in the order asked."""
+    held: list[int] = []
+    best: float | None = None
+    for trial in study.trials:
+        if trial.state != "COMPLETE" or trial.violated or trial.value is None:
+            continue
+        if best is None or (trial.value > best if study.maximize else trial.value < best):
+            best = trial.value
+            held.append(trial.number)
+    return held
+
+
+def _extremes(trials: tuple[TrialRecord, ...]) -> set[int]:
+    """Trials with the highest or the lowest value of an epoch."""
+    high: dict[int, tuple[float, int]] = {}
+    low: dict[int, tuple[float, int]] = {}
+    for trial in trials:
+        for epoch, value in trial.values.items():
+            # A value that is not a number compares as neither.
+            if epoch not in high or value > high[epoch][0]:
+                high[epoch] = value, trial.number
+            if epoch not in low or value < low[epoch][0]:
+                low[epoch] = value, trial.number
+    return {number for found in (high, low) for _, number in found.values()}

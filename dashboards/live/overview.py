@@ -1,0 +1,159 @@
+"""Tables of the live pages: all studies, the trials of one, chosen trials side by side, a promotion's record."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from dashboards.figures.class_iou import ARRAY
+from dashboards.live.one_trial import flat
+from dashboards.outcomes import best_trial, count_outcomes, outcome
+from dashboards.parameters import parameter_axes
+from dashboards.summary import COUNTED
+from dashboards.text import shown, shown_score, shown_seconds
+from search.records.study import StudyRecord, TrialRecord
+
+TRIALS_A_PAGE = 100
+SORTS: dict[str, Callable[[StudyRecord], Callable[[TrialRecord], Any]]] = {
+    "newest": lambda study: lambda trial: -trial.number,
+    "number": lambda study: lambda trial: trial.number,
+    "best": lambda study: lambda trial: _rank(study, trial),
+    "state": lambda study: lambda trial: (trial.state, trial.number),
+}
+
+
+def study_row(study: StudyRecord) -> dict[str, Any]:
+    """One study for the table of all: state, trials, best, time; what it lacks is None."""
+    best = best_trial(study)
+    total = study.facts["budget"]["trials"]
+    ended = sum(trial.state in COUNTED for trial in study.trials)
+    return {
+        "state": study_state(study),
+        "metric": study.metric,
+        "best": None if best is None else shown_score(best.value),
+        "best_trial": None if best is None else best.number,
+        "ended": f"{ended}" if total is None else f"{ended} of {total}",
+        "outcomes": count_outcomes(study.trials) or "none started",
+        "time": shown_seconds(study.facts["driver_s"]),
+        "last": last_words(study),
+        "promoted": study.facts.get("promotion"),
+    }
+
+
+def study_state(study: StudyRecord) -> str:
+    """In a word, whether a study runs; where its driver was killed, its trials still say so."""
+    states = {trial.state for trial in study.trials}
+    total = study.facts["budget"]["trials"]
+    if "RUNNING" in states:
+        return "running"
+    if total is not None and sum(trial.state in COUNTED for trial in study.trials) >= total:
+        return "finished"
+    return "interrupted" if "WAITING" in states else "idle" if states else "new"
+
+
+def last_words(study: StudyRecord) -> str:
+    """When the newest thing was recorded, in local time: a trial's start or end, or an epoch of one that runs."""
+    times = [time_s for trial in study.trials for time_s in (trial.started_s, trial.ended_s) if time_s is not None]
+    for trial in study.trials:
+        if trial.state == "RUNNING":
+            rows = trial.folder / "epochs.jsonl"
+            times += [rows.stat().st_mtime] if rows.is_file() else []
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(max(times))) if times else "–"
+
+
+def trials_page(study: StudyRecord, sort: str, page: int) -> tuple[list[dict[str, Any]], int]:
+    """The trials on a page (from 1) in an order of SORTS, and the number of pages."""
+    ordered = sorted(study.trials, key=SORTS[sort](study))
+    pages = max(1, math.ceil(len(ordered) / TRIALS_A_PAGE))
+    axes = parameter_axes(study)
+    return [
+        {
+            "trial": trial.number,
+            "state": outcome(trial).value.label,
+            "value": trial.value,
+            "best epoch": trial.best_epoch,
+            "epochs": len(trial.values),
+            **{path: trial.params.get(path) for path in axes},
+        }
+        for trial in ordered[(page - 1) * TRIALS_A_PAGE : page * TRIALS_A_PAGE]
+    ], pages
+
+
+def compared_settings(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """One dict per searched setting: its value in each trial, and whether they differ; those that do come first."""
+    paths = list(dict.fromkeys(path for trial in trials for path in trial.params))
+    rows = []
+    for path in paths:
+        values = [shown(trial.params[path]) if path in trial.params else "not active" for trial in trials]
+        rows.append({"setting": path, "values": values, "differ": len(set(values)) > 1})
+    return sorted(rows, key=lambda row: not row["differ"])
+
+
+def compared_results(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """One dict per result: its words for each trial."""
+    device = [sum(row.device_s for row in trial.rows) for trial in trials]
+    return [
+        {"result": study.metric, "values": [shown_score(trial.value) for trial in trials]},
+        {"result": "state", "values": [outcome(trial).value.label for trial in trials]},
+        {"result": "best epoch", "values": [shown(trial.best_epoch) for trial in trials]},
+        {"result": "epochs", "values": [str(len(trial.values)) for trial in trials]},
+        {"result": "device time", "values": [shown_seconds(one) if one else "–" for one in device]},
+    ]
+
+
+def compared_classes(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """One dict per class: the IoU of each trial at its best epoch (NaN where undefined), and last minus first.
+
+    Empty where a trial has no such row here.
+    """
+    found = []
+    for trial in trials:
+        row = next((row for row in trial.rows if row.epoch == trial.best_epoch), None)
+        if row is None or ARRAY not in row.arrays:
+            return []
+        found.append(row.arrays[ARRAY])
+    count = len(found[0])
+    if any(len(ious) != count for ious in found):
+        return []
+    names = study.facts.get("class_names", ())
+    labels = names if len(names) == count else [f"class {index}" for index in range(count)]
+    return [
+        {
+            "class": label,
+            "values": [shown_score(ious[index]) for ious in found],
+            "difference": _signed(found[-1][index] - found[0][index]),
+        }
+        for index, label in enumerate(labels)
+    ]
+
+
+def promotion_record(study: StudyRecord) -> list[dict[str, str]]:
+    """Everything that the promotion recorded, by dotted path; long lists by their length."""
+    record = study.facts.get("promotion", {})
+    return [
+        {"what": path, "value": f"{len(value)} values" if _is_table(value) else shown(value)}
+        for path, value in flat(record).items()
+    ]
+
+
+def mlflow_link(tracking: str, run_id: str | None) -> str | None:
+    """The page of a run on a tracking server, without user and password; None where there is no server or run."""
+    parts = urlsplit(tracking)
+    if run_id is None or parts.scheme not in ("http", "https"):
+        return None
+    # MLflow's own page finds the experiment of the run.
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}/#/runs/{quote(run_id, safe='')}"
+
+
+def _rank(study: StudyRecord, trial: TrialRecord) -> tuple[bool, float, int]:
+    value = trial.value if trial.value is not None and trial.state == "COMPLETE" and not trial.violated else None
+    return value is None, 0.0 if value is None else -value if study.maximize else value, trial.number
+
+
+def _signed(difference: float) -> str:
+    return "undefined" if math.isnan(difference) else f"{difference:+.4f}"
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and isinstance(value[0], (list, dict))
