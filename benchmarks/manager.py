@@ -22,7 +22,7 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.measure import Comparison, measure_pairs, ratios
-from benchmarks.reporting import EPOCHS, PeerReporting
+from benchmarks.reporting import EPOCHS, PeerReporting, Reporting
 from search.budget import Budget
 from search.samplers import SAMPLERS, derive_seed
 from search.storage import open_storage
@@ -41,7 +41,6 @@ MOST = 0.7
 STUDY = f"""
 trial:
   epochs: {EPOCHS}
-  entry: benchmarks.reporting:Reporting
   data: {{format: terrain}}
 space:
   optimizer.lr: {{low: 1e-5, high: 1e-1, log: true}}
@@ -69,9 +68,13 @@ class Quiet:
     def on_epoch(self, number: int, epoch: int, value: float | None) -> None: ...
 
 
-def run_ours(root: Path, trials: int, sampler: str = "tpe") -> float:
+def run_ours(root: Path, trials: int, sampler: str = "tpe", entry: type[Reporting] = Reporting) -> float:
     """Seconds of a study from its first record to the last one in MLflow; needs a started Ray."""
-    overrides = (f"search.trials={trials}", f"search.sampler={{name: {sampler}}}")
+    overrides = (
+        f"search.trials={trials}",
+        f"search.sampler={{name: {sampler}}}",
+        f"trial.entry={entry.__module__}:{entry.__qualname__}",
+    )
     settings = parse_study(STUDY, "benchmark", "benchmark", overrides)
     workspace = Workspace.open(root)
     storage = open_storage(workspace.storage, write=True)

@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], Comparison]] = {
     "manager": manager.compare,
     "augment": augment.compare,
     "overhead": overhead.compare,
+    "overhead-bare": overhead.compare_bare,
 }
 
 

@@ -21,6 +21,8 @@ RAY_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # The state that Ray would write to restore a run: Optuna holds it, and this one grows with the study.
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 # What the processes of a cluster, started by others, need of it.
@@ -28,10 +30,13 @@ WORKER_ENVIRONMENT = ("RAY_CHDIR_TO_TRIAL_DIR", "NO_ALBUMENTATIONS_UPDATE")
 
 
 @contextmanager
-def local_or_cluster(address: str | None, import_paths: Iterable[str] = ()) -> Iterator[None]:
+def local_or_cluster(
+    address: str | None, import_paths: Iterable[str] = (), secrets: Iterable[str] = ()
+) -> Iterator[None]:
     """A started Ray: the cluster at `address`, else one of this machine's own that ends with the run.
 
-    To a cluster travel the project's packages and the user's modules that `import_paths` name.
+    To a cluster travel the project's packages and the user's modules that `import_paths` name. A Ray of this
+    machine's own inherits neither the driver's variables nor those that `secrets` name.
     """
     if address is not None and address.startswith("ray://"):
         raise ResourceError(
@@ -43,7 +48,7 @@ def local_or_cluster(address: str | None, import_paths: Iterable[str] = ()) -> I
     # A worker's death is told by its trial; Tune would print its own traceback of it.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     travelling = None if address is None else runtime_env(import_paths)
-    with without_driver_variables():
+    with without_driver_variables(secrets):
         _start_ray(address, travelling)
     try:
         yield
