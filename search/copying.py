@@ -15,6 +15,8 @@ from search.retrying import CREATED
 
 # The genetic sampler's parents of a generation, which it keeps by the storage's own trial ids.
 _PARENTS = ":parent:"
+# Marks a copy that is whole (see search.replacing), and is no part of what was copied.
+READY = "contourney:ready"
 
 
 class CopyError(RuntimeError):
@@ -41,7 +43,7 @@ def read_content(study: optuna.Study) -> StudyContent:
     numbers = {trial._trial_id: trial.number for trial in trials}
     return StudyContent(
         directions=list(study.directions),
-        user_attrs=study.user_attrs,
+        user_attrs={key: value for key, value in study.user_attrs.items() if key != READY},
         system_attrs={key: _translated(key, value, numbers) for key, value in system.items()},
         trials=trials,
     )
