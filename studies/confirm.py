@@ -113,7 +113,7 @@ def run_confirmatory(
             with recording(study, settings, workspace, watcher.say, confirmatory_runs(study, name)):
                 return Outcome(_counts(study, ()), interrupted=False, deadline=False, hopeless=False, error=None)
         travelling = import_paths([run.settings.model_dump(mode="json") for run in runs])
-        with local_or_cluster(address, travelling):
+        with local_or_cluster(address, travelling, settings.hooks.secrets):
             return _run(study, queue, settings, workspace, watcher)
 
 

@@ -17,6 +17,7 @@ from search.retrying import guard
 from search.samplers import grid_size
 from search.states import VIOLATIONS, Reason
 from search.storage import open_storage
+from studies.announcing import announcing
 from studies.driver import Run, run_trials
 from studies.facts import absent_classes, accepted_leak, check_same_data, gather_facts
 from studies.places import keep_storage, with_checked_storage
@@ -43,6 +44,12 @@ class Outcome:
     deadline: bool
     hopeless: bool
     error: str | None
+
+    @property
+    def why(self) -> str:
+        """Why the run ended, in one word."""
+        cut = {"hopeless": self.hopeless, "interrupted": self.interrupted, "deadline": self.deadline}
+        return next((word for word, holds in cut.items() if holds), "budget")
 
 
 def launch(
@@ -76,7 +83,7 @@ def launch(
         )
     if absent := absent_classes(facts):
         watcher.say(f"no training pixel of {', '.join(absent)}: these classes cannot be learned from this split")
-    with local_or_cluster(address, import_paths(settings.resolved())):
+    with local_or_cluster(address, import_paths(settings.resolved()), settings.hooks.secrets):
         plan(settings.resources, ray_nodes())
         storage = open_storage(workspace.storage, write=True)
         with open_lease(workspace.storage, settings.name) as lease:
@@ -111,11 +118,18 @@ def resume(name: str, workspace: Workspace, address: str | None, watcher: Watche
         check_same_data(name, study.user_attrs["facts"], facts)
         if not trials_left(study):
             watcher.say(f"study {name!r} has spent its budget; `contourney extend` raises it")
-        with local_or_cluster(address, import_paths(settings.resolved())):
+        with local_or_cluster(address, import_paths(settings.resolved()), settings.hooks.secrets):
             return _run(study, settings, workspace, watcher)
 
 
 def _run(study: optuna.Study, settings: StudySettings, workspace: Workspace, watcher: Watcher) -> Outcome:
+    with announcing(study, settings, watcher) as announcer:
+        outcome = _search(study, settings, workspace, announcer)
+        announcer.ended(outcome.why, outcome.error if outcome.hopeless else None)
+    return outcome
+
+
+def _search(study: optuna.Study, settings: StudySettings, workspace: Workspace, watcher: Watcher) -> Outcome:
     space = study_space(settings)
     budget = Budget(settings.search.trials, settings.search.hours)
     requests = Requests(study, settings, budget)

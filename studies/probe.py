@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,8 @@ def probe(settings: StudySettings, workspace: Workspace) -> Probe:
             "cache": str(workspace.cache),
             "threads": slots.threads,
             "memory_fraction": slots.memory_fraction,
-        }
+        },
+        settings.hooks.secrets,
     )
     if "refused" in answer:
         raise StudyError(answer["refused"])
@@ -103,8 +104,8 @@ def probe_lines(found: Probe) -> Sequence[str]:
     return lines
 
 
-def _in_a_process(job: Mapping[str, Any]) -> dict[str, Any]:
-    with without_driver_variables():
+def _in_a_process(job: Mapping[str, Any], secrets: Iterable[str]) -> dict[str, Any]:
+    with without_driver_variables(secrets):
         done = subprocess.run(
             [sys.executable, "-m", "trainables.probe"],
             input=json.dumps(job),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.first_checks import check_first
+from studies.hook_settings import check_hooks
 from studies.overrides import Overrides, apply_overrides, read_overrides
 from studies.problems import Problem, Sources, StudyFileError, render, shown
 from studies.recipe_files import resolve
@@ -75,6 +76,7 @@ def _check(data: dict[str, Any], problems: list[Problem]) -> tuple[StudySettings
         budget = {("search",), ("search", "trials"), ("search", "hours")}
         if problem.path != ("search",) or not told & budget:
             problems.append(problem)
+    problems += check_hooks(study.hooks)
     if not problems:
         problems += check_first(study)
         problems += check_algorithms(study)

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
 from search.search_settings import SearchSettings
 from search.space_settings import ParameterSettings
+from studies.hook_settings import HookSettings
 from studies.rows_settings import RowSettings
 from trainables.settings import TrialSettings
 
@@ -89,6 +90,8 @@ class StudySettings(BaseModel):
     retention: RetentionSettings = Field(
         RetentionSettings(), description="whose weights are kept when trials have ended"
     )
+
+    hooks: HookSettings = Field(HookSettings(url_env=None), description="a web hook that is told how the study goes")
 
     def resolved(self) -> dict[str, Any]:
         """Every setting as JSON values, defaults written out; the space as declared, since its form is its meaning."""

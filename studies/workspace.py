@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +87,9 @@ class Workspace:
 
 
 @contextmanager
-def without_driver_variables() -> Iterator[None]:
-    """Take storage and tracking variables out of the environment: what is started meanwhile does not inherit them."""
-    taken = {name: os.environ.pop(name) for name in DRIVER_VARIABLES if name in os.environ}
+def without_driver_variables(more: Iterable[str] = ()) -> Iterator[None]:
+    """Take storage and tracking variables, and `more`, out of the environment of what is started meanwhile."""
+    taken = {name: os.environ.pop(name) for name in (*DRIVER_VARIABLES, *more) if name in os.environ}
     try:
         yield
     finally:

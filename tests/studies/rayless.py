@@ -26,6 +26,7 @@ from search.budget import Budget
 from search.first_trials import keep_first
 from search.lease import open_lease
 from search.storage import open_storage
+from studies.announcing import announcing
 from studies.searching import searching
 from studies.space_checks import study_space
 from studies.stored import is_used, open_study, save_settings
@@ -150,12 +151,17 @@ def drive(root: Path, text: str, workers: int = 2) -> None:
             trial = TrialSettings.model_validate(space.apply(fixed, proposal.values))
             return TrialRun(trial, folder, workspace.cache, have=proposal.recorded)
 
-        with searching(study, settings, workspace, Budget(settings.search.trials, None), Lines()) as bridge:
+        budget = Budget(settings.search.trials, None)
+        with (
+            announcing(study, settings, Lines()) as announcer,
+            searching(study, settings, workspace, budget, announcer) as bridge,
+        ):
             running: dict[int, TrialRun] = {}
             while True:
                 while len(running) < workers and (proposal := bridge.ask()) is not None:
                     running[proposal.number] = start(proposal)
                 if not running:
+                    announcer.ended("budget")
                     return
                 for number, run in list(running.items()):
                     if bridge.report(number, run.next_row()).stop:
