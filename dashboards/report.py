@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from dashboards.figures.best import best_table
 from dashboards.figures.class_iou import class_iou_table, draw_class_iou
+from dashboards.figures.cost import cost_table, draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
 from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance, importance_table
@@ -15,7 +16,9 @@ from dashboards.figures.importance_methods import draw_importance_methods, impor
 from dashboards.figures.parallel import draw_parallel, parallel_table
 from dashboards.figures.pictures import draw_pictures, pictures_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
+from dashboards.figures.pruning import draw_pruning, pruning_table
 from dashboards.figures.slice import draw_slice, slice_table
+from dashboards.figures.timeline import draw_timeline, timeline_table
 from dashboards.frame import caption, why_no_value
 from dashboards.outcomes import Outcome, outcome, ranked
 from dashboards.palette import DARK
@@ -33,6 +36,9 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyReco
     "parallel": (draw_parallel, parallel_table),
     "curves": (draw_curves, curves_table),
     "class-iou": (draw_class_iou, class_iou_table),
+    "cost": (draw_cost, cost_table),
+    "pruning": (draw_pruning, pruning_table),
+    "timeline": (draw_timeline, timeline_table),
     "pictures": (draw_pictures, pictures_table),
 }
 

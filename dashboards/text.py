@@ -41,6 +41,11 @@ def shown_seconds(seconds: float) -> str:
     return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, as `1 pause` or `2 pauses`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def plotly_text(text: Any) -> str:
     """A text as plotly shows it verbatim: its labels are a small HTML."""
     return html.escape(str(text), quote=False).replace("\n", " ")

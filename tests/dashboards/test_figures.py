@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from dashboards.figures.best import best_table
 from dashboards.figures.class_iou import class_iou_table, draw_class_iou
+from dashboards.figures.cost import draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
 from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance
@@ -16,7 +17,9 @@ from dashboards.figures.importance_classes import draw_importance_classes
 from dashboards.figures.importance_methods import draw_importance_methods
 from dashboards.figures.parallel import INACTIVE, draw_parallel, parallel_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
+from dashboards.figures.pruning import draw_pruning
 from dashboards.figures.slice import draw_slice, slice_table
+from dashboards.figures.timeline import draw_timeline
 from dashboards.outcomes import best_trial, count_outcomes
 from dashboards.parameters import parameter_axes
 from search.records.study import StudyRecord
@@ -25,6 +28,7 @@ from tests.dashboards.studies import FACTS, PROMOTION, Builder
 DRAWN = (
     draw_history, draw_importance, draw_parallel, draw_curves,
     draw_importance_classes, draw_importance_methods, draw_class_iou, draw_promotion,
+    draw_cost, draw_pruning, draw_timeline,
 )  # fmt: skip
 
 

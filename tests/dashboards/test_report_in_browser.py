@@ -24,6 +24,9 @@ FIGURES = [
     "parallel",
     "class-iou",
     "pictures",
+    "cost",
+    "pruning",
+    "timeline",
 ]
 
 
