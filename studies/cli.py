@@ -15,6 +15,7 @@ from studies import (
     cli_data,
     cli_files,
     cli_keep,
+    cli_promote,
     cli_records,
     cli_results,
     cli_run,
@@ -37,7 +38,8 @@ app.command()(cli_results.status)
 app.command("list")(cli_results.list_)
 app.command()(cli_results.report)
 app.command()(cli_dashboard.dashboard)
-app.command()(cli_results.promote)
+app.command()(cli_promote.promote)
+app.add_typer(cli_promote.vault, name="vault")
 app.command()(cli_records.reconcile)
 app.command()(cli_change.delete)
 app.command()(cli_keep.clean)

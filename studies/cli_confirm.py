@@ -79,10 +79,10 @@ def rows(  # noqa: PLR0913 - an option each
         file, place, set_ or (), study_options(data=data, workers=workers, name=name, storage=storage)
     )
     console = console_of_lines()
-    with _progress(console, settings, quiet) as progress:
+    with show_runs(console, settings, quiet) as progress:
         outcome = run_rows(settings, seeds, place, address, progress, accept_leak=accept_leak)
     words = study_words(settings.name, place)
-    _say_end(console, outcome, f"contourney table {words}" + (f" --seeds {seeds}" if seeds > 1 else ""))
+    say_end(console, outcome, f"contourney table {words}" + (f" --seeds {seeds}" if seeds > 1 else ""))
 
 
 def table(
@@ -132,16 +132,16 @@ def fidelity(  # noqa: PLR0913 - an option each
     settings = find_study(file, place, set_ or (), study_options(data=data, name=name, storage=storage))
     plan = plan_fidelity(settings, trials, seeds, fraction)
     console = console_of_lines(stderr=as_json)
-    with _progress(console, settings, quiet) as progress:
+    with show_runs(console, settings, quiet) as progress:
         outcome, result = run_fidelity(settings, plan, place, address, progress, accept_leak=accept_leak)
     if result is not None and as_json:
         print(json.dumps(asdict(result), indent=2))
     elif result is not None:
         console.print("\n".join(fidelity_lines(result)), markup=False, highlight=False)
-    _say_end(console, outcome, None if result is not None else "the same command again: runs are missing")
+    say_end(console, outcome, None if result is not None else "the same command again: runs are missing")
 
 
-def _progress(console: Console, settings: StudySettings, quiet: bool) -> Progress:
+def show_runs(console: Console, settings: StudySettings, quiet: bool) -> Progress:
     """A live table in which each run is called by its role, key and seed."""
     return Progress(console, settings.name, epochs=settings.trial.epochs, quiet=quiet, call=_call)
 
@@ -150,7 +150,7 @@ def _call(number: int, values: Mapping[str, Any]) -> str:
     return ", ".join(f"{role} {key}" for role, key in values.items())
 
 
-def _say_end(console: Console, outcome: "Outcome", following: str | None) -> None:
+def say_end(console: Console, outcome: "Outcome", following: str | None) -> None:
     """Say how it ended and what to do then; exits with the code of that end unless it is 0."""
     if outcome.counts["FAIL"]:
         last = (outcome.error or "").strip().splitlines()[-1:]

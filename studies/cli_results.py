@@ -1,6 +1,6 @@
-"""Commands that read a study: status, list, report; and promote, which decides it.
+"""Commands that read a study: status, list, report.
 
-Plotly and torch take seconds to import: the commands that need them import them when they are called.
+Plotly takes seconds to import: the command that needs it imports it when it is called.
 """
 
 import json
@@ -74,37 +74,6 @@ def report(
     path = output or place.study_folder(name) / "report.html"
     write_report(read_study(place.storage, name, place.root), path)
     print(path)
-
-
-def promote(
-    name: StudyArgument,
-    trial: Annotated[
-        int | None, typer.Option("--trial", metavar="N", help="number of the trial; the best one if absent")
-    ] = None,
-    row: Annotated[
-        str | None, typer.Option("--row", metavar="ROW", help="a named row of the study instead of a trial")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="SEED", help="which of the row's runs; its first seed if absent")
-    ] = None,
-    again: Annotated[
-        str | None, typer.Option("--again", metavar="WHY", help="reason for another opening of this test split")
-    ] = None,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
-) -> None:
-    """Evaluate the winner once on the test split and register its model."""
-    from studies.promotion import promote as promote_study
-    from studies.promotion import promotion_table
-
-    result = promote_study(name, Workspace.open(workspace), trial=trial, row=row, seed=seed, again=again)
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
-    console = Console(soft_wrap=True)
-    console.print(promotion_table(result))
-    registered = f"registered in MLflow: {result['model']} version {result['model_version']}, alias champion"
-    console.print(registered, markup=False, highlight=False)
 
 
 def _is_open(found: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ import torch
 
 from studies.places import trial_place
 from studies.retention import no_weights
-from studies.stored import StudyError, load_settings, open_study
+from studies.stored import StudyError, confirm_study, load_settings, open_study
 from studies.workspace import Workspace
 from trainables.data.errors import DataError
 from trainables.data.formats.decode import decode_image
@@ -47,8 +47,11 @@ def pseudo_label(name: str, workspace: Workspace, output: Path, *, data: str | N
             f"the promoted model of study {name!r} was refit on training and validation images; pseudo-labels need one "
             "that saw training alone: promote a trial as it is"
         )
-    best = trial_place(study, record["trial"], workspace).fetch(["best.pt"]) / "best.pt"
-    _check_weights(study, best, record["weights"], record["trial"])
+    # The weights of a finalist that was pruned are those of the run that trained it to the end.
+    confirm = confirm_study(name, workspace) if "run" in record else None
+    source, number = (study, record["trial"]) if confirm is None else (confirm, record["run"])
+    best = trial_place(source, number, workspace).fetch(["best.pt"]) / "best.pt"
+    _check_weights(source, best, record["weights"], number)
     chosen = settings.trial.data if data is None else settings.trial.data.model_copy(update={"root": data})
     names, pictures = folder_images(images, chosen) if images is not None else unlabelled_images(chosen)
     predictor = Predictor.load(best, choose_device())

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 from search.search_settings import SearchSettings
 from search.space_settings import ParameterSettings
 from studies.hook_settings import HookSettings
+from studies.promotion.settings import PromotionSettings
 from studies.rows_settings import RowSettings
 from trainables.settings import TrialSettings
 
@@ -50,14 +51,6 @@ class ResourceSettings(BaseModel):
     )
 
 
-class PromotionSettings(BaseModel):
-    """The final evaluation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-    pictures: int = Field(4, ge=0, description="test images shown as image, truth and prediction")
-
-
 class RetentionSettings(BaseModel):
     """What is kept of trials that have ended, beside their rows, which always are."""
 
@@ -86,7 +79,9 @@ class StudySettings(BaseModel):
         default_factory=dict, description="named configurations for `contourney rows` and `contourney table`"
     )
     base: str | None = Field(None, description="row that differences are taken to; the first if absent")
-    promotion: PromotionSettings = Field(PromotionSettings(), description="the final evaluation on the test split")
+    promotion: PromotionSettings = Field(
+        PromotionSettings(), description="how the winner is chosen, and its evaluation on the test split"
+    )
     retention: RetentionSettings = Field(
         RetentionSettings(), description="whose weights are kept when trials have ended"
     )

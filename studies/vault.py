@@ -56,11 +56,14 @@ class TestVault:
             unfinished = openings[-1] if openings and openings[-1]["opening"] not in results else None
             if unfinished is not None and unfinished["subject"] == dict(subject):
                 return Opening(unfinished["opening"], unfinished)
-            if openings and not (again or "").strip():
-                raise VaultError(_refusal(entries, openings))
+            _check_reason(entries, again)
             number = len(openings) + 1
             entry = self._append("opening", number, entries, subject=dict(subject), again=again)
             return Opening(number, entry)
+
+    def check_reason(self, again: str | None) -> None:
+        """Raise VaultError where an opening now would need a reason and has none; nothing is written."""
+        _check_reason(self.entries(), again)
 
     def record(self, opening: Opening, result: Mapping[str, Any]) -> str:
         """Write an opening's result; returns the ledger's head, the hash of its last entry."""
@@ -164,6 +167,21 @@ def promoted_trials(study: optuna.Study) -> set[int]:
     ledger = optuna.load_study(study_name=LEDGER, storage=study._storage).user_attrs
     openings = [entry["subject"] for entry in ledger.values() if entry["kind"] == "opening"]
     return found | {int(subject["trial"]) for subject in openings if subject["study"] == study.study_name}
+
+
+def fingerprints(storage: str) -> list[str]:
+    """Fingerprints of the test splits that the storage has a ledger of."""
+    opened = open_storage(storage)
+    if LEDGER not in optuna.get_all_study_names(opened):
+        return []
+    attributes = optuna.load_study(study_name=LEDGER, storage=opened).user_attrs
+    return sorted({str(entry["fingerprint"]) for entry in attributes.values()})
+
+
+def _check_reason(entries: list[dict[str, Any]], again: str | None) -> None:
+    openings = [entry for entry in entries if entry["kind"] == "opening"]
+    if openings and not (again or "").strip():
+        raise VaultError(_refusal(entries, openings))
 
 
 def _hash(entry: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ CASES = [
     ("dashboards.report", {"ray", "torch", "mlflow", "trainables", "studies"}),
     ("dashboards.live.serve", {"ray", "torch", "mlflow", "trainables", "studies"}),
     ("studies.worker", {"optuna", "mlflow", "plotly", "search", "dashboards"}),
+    ("studies.promotion.choice", {"ray", "torch", "mlflow", "trainables", "dashboards"}),
     ("studies.ddp", {"optuna", "mlflow", "plotly", "search", "dashboards", "torch", "trainables"}),
 ]
 
@@ -42,4 +43,4 @@ def test_only_promotion_and_audit_name_the_test_split() -> None:
         if "Split.TEST" in path.read_text()
     }
     named = {path for path in naming if not path.startswith("trainables/data/")}
-    assert named == {"studies/promotion.py", "studies/audit/reading.py"}
+    assert named == {"studies/promotion/opening.py", "studies/audit/reading.py"}

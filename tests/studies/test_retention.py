@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from search.lease import open_lease
 from search.storage import open_storage
-from studies.promotion import promote
+from studies.promotion.promote import promote
 from studies.pseudo_label import pseudo_label
 from studies.retention import Retention
 from studies.stored import StudyError, save_settings

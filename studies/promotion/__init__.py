@@ -1,0 +1,1 @@
+"""Promotion: shortlist, replicates, choice, and the one evaluation on the test split."""

@@ -1,0 +1,139 @@
+"""Replicates: each finalist trained again with other seeds, and what each is on the validation images."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from search.records.study import read_rows
+from studies.confirm import Confirmatory, find_run
+from studies.places import trial_place
+from studies.promotion.intervals import ImageCounts
+from studies.promotion.shortlist import Finalist
+from studies.results import value_of
+from studies.rows_settings import put
+from studies.study_settings import StudySettings
+from studies.workspace import Workspace
+from trainables.class_names import label_ids
+from trainables.data.dataset import prepare
+from trainables.data.split_data import SplitData
+from trainables.data.splits import Split
+from trainables.evaluate import evaluate_checkpoint
+from trainables.settings import TrialSettings
+
+REPLICATE = "replicate"
+# A pruned finalist trained to the end with its own seed.
+FINISH = "finish"
+PER_IMAGE = "validation_per_image_confusion.npz"
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One run of a finalist: its number in NAME/confirm, its seed, device time, and its counts per validation image."""
+
+    run: int
+    seed: int
+    device_s: float
+    counts: ImageCounts
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """A finalist with its replicates; `why_out` says why it cannot be chosen, and there are none then.
+
+    `finished` is the run that trained it to the end, of a pruned one.
+    """
+
+    finalist: Finalist
+    replicates: tuple[Replicate, ...]
+    groups: tuple[str, ...]
+    finished: FrozenTrial | None
+    why_out: str | None
+
+
+def finalist_settings(finalist: Finalist, settings: StudySettings) -> TrialSettings:
+    """The settings a finalist had in the search."""
+    return put(settings.trial, finalist.trial.params)
+
+
+def finishing_run(finalist: Finalist, settings: StudySettings) -> Confirmatory:
+    """The run that trains a pruned finalist to the end."""
+    return Confirmatory(FINISH, finalist.key, finalist_settings(finalist, settings), settings.trial.seed)
+
+
+def replicate_runs(finalist: Finalist, settings: StudySettings) -> list[Confirmatory]:
+    """A finalist's runs with the seeds after the search's; data.split_seed is part of its settings and stays."""
+    own, first = finalist_settings(finalist, settings), settings.trial.seed
+    seeds = range(first + 1, first + 1 + settings.promotion.seeds)
+    return [Confirmatory(REPLICATE, finalist.key, own, seed) for seed in seeds]
+
+
+def promotion_runs(finalists: Sequence[Finalist], settings: StudySettings) -> list[Confirmatory]:
+    """All runs: pruned finalists to the end first, then every finalist with one seed before any with the next."""
+    finish = [finishing_run(finalist, settings) for finalist in finalists if finalist.value is None]
+    by_seed = zip(*(replicate_runs(finalist, settings) for finalist in finalists), strict=True)
+    return finish + [run for runs in by_seed for run in runs]
+
+
+def read_replicated(
+    finalist: Finalist, settings: StudySettings, confirm: optuna.Study, workspace: Workspace
+) -> Replicated | None:
+    """A finalist's runs measured image by image; None while one is missing."""
+    asked = replicate_runs(finalist, settings)
+    if finalist.value is None:
+        asked = [finishing_run(finalist, settings), *asked]
+    found = [find_run(confirm, run) for run in asked]
+    ended = [trial for trial in found if trial is not None]
+    if len(ended) < len(asked):
+        return None
+    for trial in ended:
+        if trial.state is not TrialState.COMPLETE:
+            reason = str(trial.user_attrs.get("reason", "pruned")).replace("_", " ")
+            return Replicated(finalist, (), (), None, f"{reason} with seed {trial.user_attrs['seed']}")
+    finished = ended.pop(0) if finalist.value is None else None
+    own = finalist_settings(finalist, settings)
+    data = prepare(own.data, Split.VALIDATION, workspace.cache)
+    replicates = tuple(_measure(trial, own, data, confirm, workspace) for trial in ended)
+    return Replicated(finalist, replicates, data.groups, finished, None)
+
+
+def value_in_search(replicated: Replicated) -> float:
+    """The single value that a finalist came with: the search's, or that of the run that trained it to the end."""
+    if replicated.finished is not None:
+        return value_of(replicated.finished)
+    assert replicated.finalist.value is not None
+    return replicated.finalist.value
+
+
+def digest_of(weights: Path) -> str:
+    """sha256 of a file."""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _measure(
+    trial: FrozenTrial, settings: TrialSettings, data: SplitData, confirm: optuna.Study, workspace: Workspace
+) -> Replicate:
+    place = trial_place(confirm, trial.number, workspace)
+    folder = place.fetch()
+    weights = digest_of(folder / "best.pt")
+    counts_NKK = _kept(folder / PER_IMAGE, weights, data.key)
+    if counts_NKK is None:
+        counts_NKK = evaluate_checkpoint(folder / "best.pt", settings, data, pictures=()).per_image_counts_NKK
+        np.savez_compressed(folder / PER_IMAGE, counts_NKK=counts_NKK, weights=weights, data=data.key)
+        place.push([PER_IMAGE])
+    excluded = label_ids(settings.metric.exclude, data.class_names, "metric.exclude")
+    device_s = sum(row.device_s for row in read_rows(folder / "epochs.jsonl"))
+    return Replicate(trial.number, int(trial.user_attrs["seed"]), device_s, ImageCounts.of(counts_NKK, list(excluded)))
+
+
+def _kept(path: Path, weights: str, data: str) -> np.ndarray | None:
+    """Counts that are there already, of these weights on these data."""
+    if not path.is_file():
+        return None
+    with np.load(path) as kept:
+        return np.array(kept["counts_NKK"]) if (str(kept["weights"]), str(kept["data"])) == (weights, data) else None
