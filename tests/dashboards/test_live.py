@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from dashboards.live.access import Access, DashboardError
-from dashboards.live.drawing import MOST_CURVES, thinned
+from dashboards.live.drawing import THINNED, thinned
 from dashboards.live.overview import mlflow_link
 from search.records.study import StudyRecord
 from studies.cli import app
@@ -227,10 +227,10 @@ def test_a_journal_that_is_none_is_a_page_that_says_so(tmp_path: Path) -> None:
     assert "no record of Optuna&#39;s journal" in answer.text
 
 
-def test_many_trials_are_thinned_and_extremes_stay(tmp_path: Path) -> None:
-    study = _many(tmp_path, 4 * MOST_CURVES)
-    kept = thinned(study, MOST_CURVES)
-    assert MOST_CURVES <= len(kept.trials) < 2 * MOST_CURVES
+def test_many_trials_are_thinned_and_extremes_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, most = _many(tmp_path, 60), 10
+    kept = thinned(study, most)
+    assert most <= len(kept.trials) < 2 * most
     assert thinned(kept, 10_000) is kept
     numbers = {trial.number for trial in kept.trials}
     assert {trial.number for trial in study.trials if trial.state == "RUNNING"} <= numbers
@@ -238,6 +238,7 @@ def test_many_trials_are_thinned_and_extremes_stay(tmp_path: Path) -> None:
         having = [trial for trial in study.trials if epoch in trial.values]
         assert max(having, key=lambda trial: trial.values[epoch]).number in numbers
         assert min(having, key=lambda trial: trial.values[epoch]).number in numbers
+    monkeypatch.setitem(THINNED, "curves", most)
     with serving(tmp_path) as served:
         curves = json.loads(served.get(served.study("terrain", path="/figure/curves")).text)
         assert curves["notes"][-1].startswith(f"{len(kept.trials)} of {len(study.trials)} trials are drawn")

@@ -21,6 +21,7 @@
     width: 0,
     near: false,
     stale: true,
+    given: {},
   }));
 
   // The figures are drawn in the light theme's colours; the dark theme replaces each of them.
@@ -49,6 +50,16 @@
     one.plot.style.minWidth = words.min_width ? `${words.min_width}px` : "";
   }
 
+  // Plotly gives up a zoom where the figure's own range moves; to an axis that is zoomed the range before stays given.
+  function keepZoom(one, layout) {
+    for (const [name, axis] of Object.entries(layout)) {
+      if (!/^[xy]axis\d*$/.test(name) || !axis.range) continue;
+      const given = one.given[name], shown = one.plot._fullLayout?.[name]?.range;
+      if (given && shown && shown.some((end, index) => end !== given[index])) axis.range = given;
+      one.given[name] = [...axis.range];
+    }
+  }
+
   async function draw(one, dark = prefersDark.matches) {
     const answer = JSON.parse(themed(one.text, dark));
     say(one, answer);
@@ -60,6 +71,7 @@
     layout.height = height + top + Math.round(aspect * one.width);
     // What a reader zoomed or hid stays so while the study grows, also when a trace comes between others.
     layout.uirevision = "kept";
+    keepZoom(one, layout);
     const seen = new Map();
     for (const trace of data) {
       // Plotly makes class names of it.
