@@ -1,4 +1,4 @@
-"""A driver with real Ray workers in the middle of an epoch: a second driver, a kill, SIGTERM, Ctrl-C twice."""
+"""A driver with real Ray workers in an epoch: a second driver, a kill, SIGTERM, Ctrl-C twice, the deadline."""
 
 import signal
 import subprocess
@@ -47,7 +47,7 @@ class Held:
     def __init__(self, root: Path) -> None:
         self.file = root / "study.yaml"
         self.file.write_text(FILE)
-        self.place = Workspace.open(ready(root / "w"))
+        self.place = Workspace.open(root / "w")
 
     def states(self) -> list[TrialState]:
         return [trial.state for trial in open_study("held", self.place).trials]
@@ -91,6 +91,7 @@ def held(root: Path, *words: str) -> Iterator[tuple[Held, subprocess.Popen[str]]
 
 
 def test_whatever_ends_a_driver_the_next_one_goes_on(tmp_path: Path) -> None:
+    ready(tmp_path / "w")
     with held(tmp_path, "launch") as (study, process):
         root = str(study.place.root)
         refused = contourney("resume", "held", "--workspace", root)
@@ -121,4 +122,20 @@ def test_whatever_ends_a_driver_the_next_one_goes_on(tmp_path: Path) -> None:
     (study.place.root / "go").touch()
     done = contourney("resume", "held", "--workspace", root)
     assert done.returncode == 0, done.stdout + done.stderr
+    check_study(read_records(study.place.root, "held"), 4, EPOCHS, least_pruned=0)
+
+
+def test_at_the_deadline_open_trials_wait_and_more_hours_go_on(tmp_path: Path) -> None:
+    study = Held(tmp_path)
+    root = ("--workspace", str(ready(study.place.root)))
+    # Over before a worker has started: the clock is that of the driver.
+    done = contourney("launch", str(study.file), "--hours", "0.0001", *root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the hours are over; go on with: contourney extend held" in done.stdout
+    assert study.states().count(TrialState.WAITING) == len(study.states())
+    spent_s = open_study("held", study.place).user_attrs["driver_s"]
+    (study.place.root / "go").touch()
+    done = contourney("extend", "held", "--hours", "1", *root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert open_study("held", study.place).user_attrs["driver_s"] > spent_s >= 0.36
     check_study(read_records(study.place.root, "held"), 4, EPOCHS, least_pruned=0)
