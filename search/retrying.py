@@ -230,8 +230,13 @@ class RetryingStorage(BaseStorage):
 
 def guard(study: optuna.Study, lease: Lease, say: Callable[[str], None]) -> None:
     """Let the study's storage write under `lease` alone and wait for its server; a journal needs neither."""
-    if isinstance(study._storage, RetryingStorage):
-        study._storage.guard(lease, say)
+    guard_storage(study._storage, lease, say)
+
+
+def guard_storage(storage: BaseStorage, lease: Lease, say: Callable[[str], None]) -> None:
+    """As `guard`, for a storage."""
+    if isinstance(storage, RetryingStorage):
+        storage.guard(lease, say)
 
 
 def is_connection_error(error: BaseException) -> bool:

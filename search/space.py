@@ -30,6 +30,14 @@ class Parameter:
         assert isinstance(space, CategoricalDistribution)  # the only kind left that is ever built
         return trial.suggest_categorical(self.path, space.choices)
 
+    def holds(self, values: Mapping[str, Choice], fixed: Mapping[str, Any]) -> bool:
+        """Whether all conditions hold under the values of those before it and the nested settings that are fixed."""
+        for path, accepted in self.conditions.items():
+            value = values[path] if path in values else setting(fixed, path)
+            if not any(same_value(value, other) for other in accepted):
+                return False
+        return True
+
 
 @dataclass(frozen=True)
 class Space:
@@ -70,7 +78,7 @@ class Space:
         """Ask the trial for the active parameters only; `fixed` holds the nested settings that the rest keep."""
         values: dict[str, Choice] = {}
         for parameter in self.parameters:
-            if _holds(parameter, values, fixed):
+            if parameter.holds(values, fixed):
                 values[parameter.path] = parameter.suggest(trial)
         return values
 
@@ -78,7 +86,7 @@ class Space:
         """The part of `values` whose parameters are searched under these values; parameters without one are skipped."""
         chosen: dict[str, Choice] = {}
         for parameter in self.parameters:
-            if parameter.path in values and _holds(parameter, chosen, fixed):
+            if parameter.path in values and parameter.holds(chosen, fixed):
                 chosen[parameter.path] = values[parameter.path]
         return chosen
 
@@ -183,14 +191,6 @@ def _is_out(parameter: Parameter, chosen: Mapping[str, Choice]) -> bool:
         other in chosen and not any(same_value(chosen[other], value) for value in accepted)
         for other, accepted in parameter.conditions.items()
     )
-
-
-def _holds(parameter: Parameter, values: Mapping[str, Choice], fixed: Mapping[str, Any]) -> bool:
-    for path, accepted in parameter.conditions.items():
-        value = values[path] if path in values else setting(fixed, path)
-        if not any(same_value(value, other) for other in accepted):
-            return False
-    return True
 
 
 def _can_be(

@@ -1,4 +1,4 @@
-"""Commands that change a study under way: enqueue, stop, delete.
+"""Commands that change a study under way: enqueue, stop, change, delete.
 
 What they need is imported when they are called.
 """
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from studies.cli_run import DEFAULT_WORKSPACE, StudyArgument, WorkspaceOption, console_of_lines, study_words
-from studies.stored import StudyError
+from studies.stored import StudyError, open_study, trials_left
 from studies.workspace import Workspace
 from studies.yaml_source import read_yaml
 
@@ -60,6 +60,43 @@ def stop(
     answer = request(name, place, check_stop(name, place, trial), lambda text: console.print(text, markup=False))
     told = answer.outcome or "the driver has not answered yet; it does so when it next looks"
     console.print(told, markup=False, highlight=False)
+
+
+def change(
+    name: StudyArgument,
+    set_: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="a key of the space, such as space.optimizer.lr.high=0.1 or "
+            "space.optimizer.name.choices=[adamw,sgd,adam]; repeatable",
+        ),
+    ],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Widen a range, add a choice or a parameter: the space of a study under way.
+
+    Past trials are kept, with their numbers, and count for the sampler in the new space, which must hold all of them. A
+    new parameter has in them the fixed value that they ran with. Refused while a driver runs the study, and for the
+    samplers grid, qmc and cmaes, which are bound to the space they began with.
+    """
+    from studies.changing import change_space
+
+    place, console = Workspace.open(workspace), console_of_lines()
+    done = change_space(name, place, set_, lambda text: console.print(text, markup=False))
+    for line in done.lines:
+        console.print(line, markup=False, highlight=False)
+    console.print(
+        f"the space of study {name!r} is changed; its {done.trials} trials are kept and count in it",
+        markup=False,
+        highlight=False,
+    )
+    words = study_words(name, place)
+    if trials_left(open_study(name, place)):
+        console.print(f"next: contourney resume {words}", markup=False, highlight=False)
+    else:
+        console.print(f"its budget is spent; next: contourney extend {words} --trials N", markup=False, highlight=False)
 
 
 def delete(

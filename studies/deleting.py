@@ -9,6 +9,7 @@ import optuna
 
 from search.lease import open_lease
 from search.records.mlflow_delete import delete_experiment, experiment_runs
+from search.replacing import repair
 from search.storage import open_storage
 from studies.places import remote_study
 from studies.recording import answering
@@ -75,6 +76,8 @@ def delete(name: str, workspace: Workspace) -> None:
             if folder.is_dir():
                 shutil.rmtree(folder)
         storage = open_storage(workspace.storage, write=True)
+        # What a space change left that died meanwhile, or the study would be back.
+        repair(name, storage)
         # The search last: with it the name is free.
         for study in sorted(studies, key=lambda one: one.study_name == name):
             optuna.delete_study(study_name=study.study_name, storage=storage)

@@ -25,9 +25,9 @@ from studies.trial_place import PlaceGone
 from studies.workspace import Workspace
 from trainables.trial_folder import FolderError, TrialFolder
 
-# Budget and rows may grow, and MLflow's parameters cannot change; nor do they hold a list of settings: they stand in
+# Budget, rows and space may change, and MLflow's parameters cannot; nor do they hold a list of settings: they stand in
 # study.json.
-CHANGING = ("search.trials", "search.hours", "search.enqueue", "rows.", "base")
+CHANGING = ("search.trials", "search.hours", "search.enqueue", "rows.", "space.", "base")
 # The metric that Optuna has as a trial's values, and the one of its best.
 VALUE, BEST = "val/miou", "best/val_miou"
 

@@ -1,11 +1,16 @@
 """Studies as they are stored: their names, their Optuna study, their resolved settings, their budget."""
 
 import json
+import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 import optuna
 from optuna.trial import TrialState
 
+from search.lease import LeaseTaken, open_lease
+from search.replacing import load_whole, repair, replaced_names, whole_studies
+from search.retrying import guard_storage
 from search.states import COUNTED
 from search.storage import open_storage, storage_file
 from studies.study_settings import CONFIRM, StudySettings
@@ -30,14 +35,39 @@ def _all_names(workspace: Workspace) -> list[str]:
     path = storage_file(workspace.storage)
     if path is not None and not path.is_file():
         return []
-    return sorted(optuna.get_all_study_names(open_storage(workspace.storage)))
+    storage = open_storage(workspace.storage)
+    for name in replaced_names(storage.get_all_studies()):
+        _repair(name, workspace)
+    return sorted(whole_studies(storage.get_all_studies()))
+
+
+def _repair(name: str, workspace: Workspace) -> None:
+    """Complete or undo what a process left that died while it replaced a study; one that lives has the lease."""
+    log = logging.getLogger(__name__).warning
+    with suppress(LeaseTaken), open_lease(workspace.storage, name) as lease:
+        storage = open_storage(workspace.storage, write=True)
+        guard_storage(storage, lease, log)
+        if done := repair(name, storage):
+            log(f"study {name!r} was being changed by a process that died; the change was {done}")
+
+
+def _load(name: str, workspace: Workspace, *, write: bool) -> optuna.Study:
+    """The Optuna study of a name that is listed; raises StudyError for writing while another process replaces it."""
+    storage = open_storage(workspace.storage, write=write)
+    busy = StudyError(f"study {name!r} is being changed by another process at this moment; try again")
+    if write and name in replaced_names(storage.get_all_studies()):
+        raise busy
+    try:
+        return load_whole(name, storage)
+    except KeyError as error:
+        raise busy from error
 
 
 def confirm_study(name: str, workspace: Workspace, *, write: bool = False) -> optuna.Study | None:
     """The Optuna study of the confirmatory runs of study `name`; None where none was ever run."""
     if name + CONFIRM not in _all_names(workspace):
         return None
-    return optuna.load_study(study_name=name + CONFIRM, storage=open_storage(workspace.storage, write=write))
+    return _load(name + CONFIRM, workspace, write=write)
 
 
 def open_study(name: str, workspace: Workspace, *, write: bool = False) -> optuna.Study:
@@ -48,7 +78,7 @@ def open_study(name: str, workspace: Workspace, *, write: bool = False) -> optun
     if name not in names:
         known = ", ".join(repr(other) for other in names) or "none"
         raise StudyError(f"no study {name!r} in {workspace.storage_shown}; expected one of: {known}")
-    return optuna.load_study(study_name=name, storage=open_storage(workspace.storage, write=write))
+    return _load(name, workspace, write=write)
 
 
 def is_used(name: str, workspace: Workspace) -> bool:

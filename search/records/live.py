@@ -14,6 +14,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from search.records.study import RecordError, StudyRecord, TrialRecord, study_record, trial_record, trials_root
+from search.replacing import whole_studies
 from search.storage import StorageError, StorageLost, open_storage, shown, storage_file
 
 # A database tells nobody that it changed; it is asked this often at most.
@@ -108,7 +109,7 @@ class LiveRecords:
         """All studies by name, as of this look."""
         if self._listed[0] != looked or looked is None:
             found = self._ask(lambda storage: storage.get_all_studies())
-            self._listed = looked, {one.study_name: one for one in found if one.study_name != LEDGER}
+            self._listed = looked, {name: one for name, one in whole_studies(found).items() if name != LEDGER}
         return self._listed[1]
 
     def _ask(self, question: Callable[[BaseStorage], list[T]]) -> list[T]:

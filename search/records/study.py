@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from search.replacing import load_whole, whole_studies
 from search.storage import is_url, open_storage, shown
 
 NAN = float("nan")
@@ -85,14 +85,17 @@ def read_study(storage: str, name: str, root: Path | None = None) -> StudyRecord
     RecordError for a study that is not there, StorageError for a storage that is not.
     """
     opened = open_storage(storage)
-    names = sorted(optuna.get_all_study_names(opened))
+    names = sorted(whole_studies(opened.get_all_studies()))
     if name not in names:
         known = ", ".join(map(repr, names)) or "none"
         raise RecordError(f"no study {name!r} in {shown(storage)}; expected one of: {known}")
-    study = optuna.load_study(study_name=name, storage=opened)
     root = trials_root(storage) if root is None else root
-    trials = tuple(trial_record(trial, root) for trial in study.get_trials(deepcopy=False))
-    return study_record(name, study.directions, study.user_attrs, trials)
+    try:
+        study = load_whole(name, opened)
+        trials = tuple(trial_record(trial, root) for trial in study.get_trials(deepcopy=False))
+        return study_record(name, study.directions, study.user_attrs, trials)
+    except KeyError as error:
+        raise RecordError(f"study {name!r} was deleted or changed at this moment; try again") from error
 
 
 def trials_root(storage: str) -> Path:

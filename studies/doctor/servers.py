@@ -7,10 +7,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-import optuna
-
 from search.lease import FileLease
 from search.records.mlflow_store import TrackingError, check_tracking
+from search.replacing import whole_studies
 from search.storage import StorageError, connect_arguments, is_url, masked, open_storage, shown, storage_file
 from studies.doctor.finding import Finding, Level, clock_finding
 from studies.recording import answering
@@ -31,7 +30,7 @@ def storage(workspace: Workspace) -> Iterator[Finding]:
         yield Finding(name, Level.OK, f"{path}: {NONE_YET}")
         return
     try:
-        studies = optuna.get_all_study_names(open_storage(workspace.storage))
+        studies = list(whole_studies(open_storage(workspace.storage).get_all_studies()))
     except StorageError as error:
         yield Finding(name, Level.PROBLEM, str(error), "the message says what; contourney changes nothing there")
         return
