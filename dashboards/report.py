@@ -6,6 +6,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from dashboards.figures.best import best_table
+from dashboards.figures.class_curves import class_curves_table, draw_class_curves
+from dashboards.figures.class_difference import class_difference_table, draw_class_difference
 from dashboards.figures.class_iou import class_iou_table, draw_class_iou
 from dashboards.figures.cost import cost_table, draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
@@ -13,6 +15,7 @@ from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance, importance_table
 from dashboards.figures.importance_classes import draw_importance_classes, importance_classes_table
 from dashboards.figures.importance_methods import draw_importance_methods, importance_methods_table
+from dashboards.figures.losses import draw_losses, losses_table
 from dashboards.figures.parallel import draw_parallel, parallel_table
 from dashboards.figures.pictures import draw_pictures, pictures_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
@@ -35,7 +38,10 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyReco
     "importance-classes": (draw_importance_classes, importance_classes_table),
     "parallel": (draw_parallel, parallel_table),
     "curves": (draw_curves, curves_table),
+    "losses": (draw_losses, losses_table),
     "class-iou": (draw_class_iou, class_iou_table),
+    "class-difference": (draw_class_difference, class_difference_table),
+    "class-curves": (draw_class_curves, class_curves_table),
     "cost": (draw_cost, cost_table),
     "pruning": (draw_pruning, pruning_table),
     "timeline": (draw_timeline, timeline_table),

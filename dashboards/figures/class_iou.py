@@ -5,6 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dashboards.classes import class_ious, class_names_and_shares, shown_share
 from dashboards.frame import frame, missing, why_no_value
 from dashboards.outcomes import best_trial
 from dashboards.palette import ACCENT
@@ -12,7 +13,6 @@ from dashboards.text import data_words, plotly_text, shown_score
 from search.records.study import StudyRecord
 
 TITLE = "IoU per class"
-ARRAY = "val/iou"
 
 
 def class_iou_table(study: StudyRecord) -> list[dict[str, Any]]:
@@ -21,23 +21,11 @@ def class_iou_table(study: StudyRecord) -> list[dict[str, Any]]:
     Empty where there is no complete trial or its row of the best epoch is not on this machine.
     """
     best = best_trial(study)
-    row = next((row for row in best.rows if row.epoch == best.best_epoch), None) if best is not None else None
-    if row is None or ARRAY not in row.arrays:
-        return []
-    ious = row.arrays[ARRAY]
-    names = study.facts.get("class_names", [])
-    pixels = study.facts.get("class_pixels", {}).get("train", [])
-    if len(names) != len(ious):
-        # A trainable of the user's own may count other classes than the data has.
-        names, pixels = [f"class {index}" for index in range(len(ious))], []
-    total = sum(pixels)
+    ious = [] if best is None else class_ious(best, best.best_epoch)
+    names, shares = class_names_and_shares(study, len(ious))
     return [
-        {
-            "class": name,
-            "IoU": iou,
-            "share of training pixels": pixels[index] / total if total else None,
-        }
-        for index, (name, iou) in enumerate(zip(names, ious, strict=True))
+        {"class": name, "IoU": iou, "share of training pixels": share}
+        for name, iou, share in zip(names, ious, shares, strict=True)
     ]
 
 
@@ -88,7 +76,5 @@ def draw_class_iou(study: StudyRecord) -> go.Figure:
 def _bar_words(row: dict[str, Any], excluded: bool) -> str:
     words = "undefined" if math.isnan(row["IoU"]) else f"{row['IoU']:.3f}"
     share = row["share of training pixels"]
-    words += (
-        f" ({share:.2g})" if share is not None and share < 0.001 else f" ({share:.1%})" if share is not None else ""
-    )
+    words += f" ({shown_share(share)})" if share is not None else ""
     return words + (" not in the mean" if excluded else "")

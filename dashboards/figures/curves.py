@@ -9,10 +9,13 @@ from dashboards.frame import caption, frame, missing
 from dashboards.outcomes import Outcome, best_trial, outcome
 from dashboards.palette import INK
 from dashboards.text import hover, plotly_text, shown_score
+from dashboards.thinning import spread_by_rank, thinned_words
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Learning curves"
 FEW_EPOCHS = 16
+# More lines hide each other, and a browser needs seconds to draw them.
+MOST_TRIALS = 400
 
 
 def curves_table(study: StudyRecord) -> list[dict[str, Any]]:
@@ -26,7 +29,8 @@ def curves_table(study: StudyRecord) -> list[dict[str, Any]]:
 
 def draw_curves(study: StudyRecord) -> go.Figure:
     """One line per trial; its end is marked by the way it ended, the best trial's line is thick."""
-    trials = [trial for trial in study.trials if any(map(math.isfinite, trial.values.values()))]
+    recorded = [trial for trial in study.trials if any(map(math.isfinite, trial.values.values()))]
+    trials = spread_by_rank(recorded, lambda trial: max(filter(math.isfinite, trial.values.values())), MOST_TRIALS)
     subtitle = caption(study, trials)
     if not trials:
         return missing(TITLE, subtitle, "No epoch is recorded yet.")
@@ -55,6 +59,7 @@ def draw_curves(study: StudyRecord) -> go.Figure:
         figure,
         title=TITLE,
         subtitle=subtitle,
+        notes=thinned_words(len(trials), len(recorded)),
         alt=f"{study.metric} by epoch of {len(trials)} trials, {pruned} of which ended early.{best_words}",
         height=430,
         top=44,

@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dashboards.classes import class_ious, class_names_and_shares, shown_share
 from dashboards.evaluators import ped_anova_of_each
 from dashboards.figures.importance import FEWEST_TRIALS, compared_trials, enough_have, normalised, top_share
 from dashboards.frame import caption, frame, missing
@@ -17,7 +18,6 @@ from dashboards.thinning import spread_by_rank, thinned_words
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Importance per class"
-ARRAY = "val/iou"
 # Rows are read from as many trial folders; a hundred are plenty for a share in percent.
 MOST_TRIALS = 500
 
@@ -33,7 +33,7 @@ def importance_classes_table(study: StudyRecord) -> list[dict[str, Any]]:
     epoch, trials = _trials(study)
     if epoch is None:
         return []
-    ious = [_ious(trial, epoch) for trial in trials]
+    ious = [class_ious(trial, epoch) for trial in trials]
     by_class = {str(index): list(column) for index, column in enumerate(zip(*ious, strict=True))}
     best = {key: _best(trials, column) for key, column in by_class.items()}
     told_apart = {
@@ -42,15 +42,15 @@ def importance_classes_table(study: StudyRecord) -> list[dict[str, Any]]:
         if _defined(column) >= FEWEST_TRIALS and 2 * len(best[key]) <= _defined(column) + 1
     }
     axes = parameter_axes(study)
+    names, frequencies = class_names_and_shares(study, len(by_class))
     rows = []
     for key, raw in ped_anova_of_each(trials, told_apart, top_share).items():
         counted = [trial for trial, iou in zip(trials, by_class[key], strict=True) if math.isfinite(iou)]
         shares = normalised({path: value for path, value in raw.items() if enough_have(best[key], path)})
-        name, frequency = _class(study, int(key), len(by_class))
         rows += [
             {
-                "class": name,
-                "share of training pixels": frequency,
+                "class": names[int(key)],
+                "share of training pixels": frequencies[int(key)],
                 "parameter": path,
                 "importance": share,
                 "used by the best": _typical(axes[path], best[key], best[key]),
@@ -135,26 +135,12 @@ def _trials(study: StudyRecord) -> tuple[int | None, list[TrialRecord]]:
     if epoch is None:
         return None, []
     chosen = spread_by_rank(ended, lambda trial: trial.values[epoch], MOST_TRIALS)
-    with_rows = [trial for trial in chosen if _ious(trial, epoch)]
+    with_rows = [trial for trial in chosen if class_ious(trial, epoch)]
     return (epoch, with_rows) if len(with_rows) >= FEWEST_TRIALS else (None, with_rows)
-
-
-def _ious(trial: TrialRecord, epoch: int) -> list[float]:
-    row = next((row for row in trial.rows if row.epoch == epoch), None)
-    return [] if row is None else row.arrays.get(ARRAY, [])
 
 
 def _defined(target: list[float]) -> int:
     return sum(map(math.isfinite, target))
-
-
-def _class(study: StudyRecord, index: int, count: int) -> tuple[str, float | None]:
-    """Name and share of training pixels; a trainable of the user's own may count other classes than the data has."""
-    names = study.facts.get("class_names", [])
-    pixels = study.facts.get("class_pixels", {}).get("train", [])
-    if len(names) != count:
-        return f"class {index}", None
-    return names[index], pixels[index] / sum(pixels) if sum(pixels) else None
 
 
 def _best(trials: list[TrialRecord], ious: list[float]) -> list[TrialRecord]:
@@ -178,7 +164,7 @@ def _typical(axis: ParameterAxis, trials: list[TrialRecord], best: list[TrialRec
 def _column(name: str, share: float | None) -> str:
     if share is None:
         return plotly_text(name)
-    return f"{plotly_text(name)}<br>{share:.2g}" if share < 0.001 else f"{plotly_text(name)}<br>{share:.1%}"
+    return f"{plotly_text(name)}<br>{shown_share(share)}"
 
 
 def _hover(cell: dict[str, Any]) -> str:

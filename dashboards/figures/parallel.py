@@ -9,12 +9,15 @@ from dashboards.outcomes import best_trial, outcome
 from dashboards.palette import INK, MUTED, SURFACE, ramp_colour
 from dashboards.parameters import ParameterAxis, parameter_axes
 from dashboards.text import broken_path, hover, plotly_text, shown, shown_score
+from dashboards.thinning import spread_by_rank, thinned_words
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Parallel coordinates"
 # Where a parameter that a trial does not have is drawn: below every value it could have.
 INACTIVE = -0.13
 AXIS_PX = 92
+# More lines hide each other, and a browser needs seconds to draw them.
+MOST_TRIALS = 400
 
 
 def parallel_table(study: StudyRecord) -> list[dict[str, Any]]:
@@ -33,7 +36,8 @@ def parallel_table(study: StudyRecord) -> list[dict[str, Any]]:
 
 def draw_parallel(study: StudyRecord) -> go.Figure:
     """Lines coloured by rank, pruned ones dashed, the best one thick."""
-    trials = _drawn(study)
+    drawn = _drawn(study)
+    trials = spread_by_rank(drawn, lambda trial: trial.value or 0.0, MOST_TRIALS)
     subtitle = caption(study, trials)
     axes = list(parameter_axes(study).values())
     if not trials or not axes:
@@ -59,7 +63,7 @@ def draw_parallel(study: StudyRecord) -> go.Figure:
         figure,
         title=TITLE,
         subtitle=subtitle,
-        notes=["The stronger a line stands out, the better the trial."],
+        notes=["The stronger a line stands out, the better the trial.", *thinned_words(len(trials), len(drawn))],
         alt=f"{len(trials)} trials over {len(axes)} parameters and {study.metric}, "
         f"which runs from {shown_score(metric.low)} to {shown_score(metric.high)}.",
         height=430,

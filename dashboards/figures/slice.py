@@ -8,11 +8,14 @@ from dashboards.frame import caption, frame, missing
 from dashboards.outcomes import Outcome, outcome
 from dashboards.parameters import ParameterAxis, parameter_axes
 from dashboards.text import hover, plotly_text, shown
+from dashboards.thinning import spread_by_rank, thinned_words
 from search.records.study import StudyRecord, TrialRecord
 
 # Points of one choice are spread over this part of its room, in the order they were asked.
 SPREAD = 0.36
 MARGIN = 0.05
+# A page has a panel of each parameter.
+MOST_TRIALS = 1000
 
 
 def slice_table(study: StudyRecord, parameter: str) -> list[dict[str, Any]]:
@@ -30,7 +33,8 @@ def slice_table(study: StudyRecord, parameter: str) -> list[dict[str, Any]]:
 
 def draw_slice(study: StudyRecord, parameter: str, *, legend: bool = True) -> go.Figure:
     """Points by the way the trial ended, over the parameter's own axis: logarithmic, linear, or its choices."""
-    trials = _drawn(study, parameter)
+    drawn = _drawn(study, parameter)
+    trials = spread_by_rank(drawn, lambda trial: trial.value or 0.0, MOST_TRIALS)
     subtitle = caption(study, trials)
     if not trials:
         return missing(parameter, subtitle, "No trial with a value has this parameter.")
@@ -61,7 +65,10 @@ def draw_slice(study: StudyRecord, parameter: str, *, legend: bool = True) -> go
         figure,
         title=parameter,
         subtitle=subtitle,
-        notes=[f"Not active in {without} further trials."] if without else [],
+        notes=[
+            *([f"Not active in {without} further trials."] if without else []),
+            *thinned_words(len(trials), len(drawn)),
+        ],
         alt=f"{study.metric} of {len(trials)} trials over {parameter}.",
         height=270,
         top=36 if legend else 10,

@@ -8,6 +8,8 @@ import pytest
 from optuna.trial import TrialState
 
 from dashboards.figures.best import best_table
+from dashboards.figures.class_curves import draw_class_curves
+from dashboards.figures.class_difference import draw_class_difference
 from dashboards.figures.class_iou import class_iou_table, draw_class_iou
 from dashboards.figures.cost import draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
@@ -15,6 +17,7 @@ from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance
 from dashboards.figures.importance_classes import draw_importance_classes
 from dashboards.figures.importance_methods import draw_importance_methods
+from dashboards.figures.losses import draw_losses
 from dashboards.figures.parallel import INACTIVE, draw_parallel, parallel_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
 from dashboards.figures.pruning import draw_pruning
@@ -28,7 +31,7 @@ from tests.dashboards.studies import FACTS, PROMOTION, Builder
 DRAWN = (
     draw_history, draw_importance, draw_parallel, draw_curves,
     draw_importance_classes, draw_importance_methods, draw_class_iou, draw_promotion,
-    draw_cost, draw_pruning, draw_timeline,
+    draw_cost, draw_pruning, draw_timeline, draw_losses, draw_class_curves, draw_class_difference,
 )  # fmt: skip
 
 
