@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from studies import (
+    cli_archive,
     cli_change,
     cli_confirm,
     cli_dashboard,
@@ -43,6 +44,8 @@ app.command()(cli_promote.promote)
 app.add_typer(cli_promote.vault, name="vault")
 app.command()(cli_records.reconcile)
 app.command()(cli_change.delete)
+app.command()(cli_archive.archive)
+app.command()(cli_archive.restore)
 app.command()(cli_keep.clean)
 app.command()(cli_keep.doctor)
 app.command()(cli_confirm.rows)

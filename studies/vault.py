@@ -22,6 +22,10 @@ class VaultError(ValueError):
     """The test split must not be opened as asked, or the ledger has been changed."""
 
 
+# The attribute of a restored study that says, as `study`, what it was called where it was archived.
+RESTORED = "restored"
+
+
 @dataclass(frozen=True)
 class Opening:
     """One opening of a test split: its number for this split, and its entry in the ledger."""
@@ -158,6 +162,16 @@ def changed_at(entries: Sequence[Mapping[str, Any]]) -> int | None:
     return None
 
 
+def all_ledgers(storage: str) -> dict[str, list[dict[str, Any]]]:
+    """The entries of every test split that was looked at, by its fingerprint; raises VaultError for a broken chain."""
+    opened = open_storage(storage)
+    if LEDGER not in optuna.get_all_study_names(opened):
+        return {}
+    keys = optuna.load_study(study_name=LEDGER, storage=opened).user_attrs
+    fingerprints = sorted({key.split("/")[1] for key in keys if key.startswith("entry/")})
+    return {fingerprint: TestVault(storage, fingerprint).entries() for fingerprint in fingerprints}
+
+
 def promoted_trials(study: optuna.Study) -> set[int]:
     """Numbers of the trials of a study that a test split was ever opened for, and of the one promoted now."""
     record = study.user_attrs.get("promotion")
@@ -166,7 +180,8 @@ def promoted_trials(study: optuna.Study) -> set[int]:
         return found
     ledger = optuna.load_study(study_name=LEDGER, storage=study._storage).user_attrs
     openings = [entry["subject"] for entry in ledger.values() if entry["kind"] == "opening"]
-    return found | {int(subject["trial"]) for subject in openings if subject["study"] == study.study_name}
+    names = {study.study_name, study.user_attrs.get(RESTORED, {}).get("study")}
+    return found | {int(subject["trial"]) for subject in openings if subject["study"] in names}
 
 
 def fingerprints(storage: str) -> list[str]:
