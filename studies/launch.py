@@ -21,6 +21,7 @@ from studies.announcing import announcing
 from studies.driver import Run, run_trials
 from studies.facts import absent_classes, accepted_leak, check_same_data, gather_facts
 from studies.places import keep_storage, with_checked_storage
+from studies.ray_address import check_address
 from studies.ray_start import local_or_cluster, ray_nodes
 from studies.requesting import Requests, void_stops
 from studies.resources import plan
@@ -64,6 +65,8 @@ def launch(
             f"study {settings.name!r} searches nothing: its space is empty; give it a path, such as optimizer.lr, or "
             "run its rows with `contourney rows`"
         )
+    # Before data is prepared, which can take long.
+    check_address(address)
     workspace.check_writable()
     settings = with_checked_storage(absolute(_within_grid(settings)))
     if is_used(settings.name, workspace):
@@ -107,6 +110,7 @@ def launch(
 def resume(name: str, workspace: Workspace, address: str | None, watcher: Watcher) -> Outcome:
     """Go on with a study: its waiting and left-over trials first, then the rest of its budget."""
     settings = load_settings(name, workspace)
+    check_address(address)
     check_tracking(workspace.tracking, name)
     facts = gather_facts(settings, workspace)
     with open_lease(workspace.storage, name) as lease:
