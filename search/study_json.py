@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search.copying import StudyContent, trial_data
 
-
 # What a database takes.
 MAX_STEP = 1 << 31
 

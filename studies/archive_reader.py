@@ -58,7 +58,7 @@ class Archive:
         return sorted(name for name in self.manifest.members if name not in DOCUMENTS)
 
     @property
-    def bytes(self) -> int:
+    def unpacked_bytes(self) -> int:
         """What the members take when they are unpacked."""
         return sum(member.bytes for member in self.manifest.members.values())
 
@@ -159,8 +159,10 @@ def reading(path: Path) -> Iterator[Archive]:
 def check_room(archive: Archive, folder: Path) -> None:
     """Raise ArchiveError where the disk of a folder does not hold what an archive declares."""
     free = shutil.disk_usage(folder).free
-    if archive.bytes > free:
-        raise ArchiveError(f"the archive unpacks to {archive.bytes:,} bytes, and {free:,} are free in {folder}")
+    if archive.unpacked_bytes > free:
+        raise ArchiveError(
+            f"the archive unpacks to {archive.unpacked_bytes:,} bytes, and {free:,} are free in {folder}"
+        )
 
 
 def _parents(name: str) -> list[str]:

@@ -15,7 +15,7 @@ from studies.places import kept_files, remote_study, trial_place
 from studies.retention import STATE, WEIGHTS, ended_trials
 from studies.stored import StudyError, confirm_study, is_used, open_study
 from studies.study_settings import CONFIRM
-from studies.vault import all_ledgers
+from studies.vault import TestVault, fingerprints
 from studies.workspace import Workspace
 
 # Ray's own state of a run that is under way.
@@ -104,8 +104,9 @@ def _files(root: Path) -> Iterator[Path]:
 def _ledgers(studies: Sequence[optuna.Study], workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
     """The whole ledgers of the test splits that these studies opened: a part of a chain cannot be verified."""
     names = {study.study_name for study in studies}
+    found = {one: TestVault(workspace.storage, one).entries() for one in fingerprints(workspace.storage)}
     return {
         fingerprint: entries
-        for fingerprint, entries in all_ledgers(workspace.storage).items()
+        for fingerprint, entries in found.items()
         if any(entry.get("subject", {}).get("study") in names for entry in entries)
     }

@@ -16,14 +16,12 @@ from search.storage import open_storage
 
 # An Optuna study without trials: it is where the storage is, and shared by every study and workspace that use it.
 LEDGER = "contourney-vault"
+# The attribute of a restored study that says, as `study`, what it was called where it was archived.
+RESTORED = "restored"
 
 
 class VaultError(ValueError):
     """The test split must not be opened as asked, or the ledger has been changed."""
-
-
-# The attribute of a restored study that says, as `study`, what it was called where it was archived.
-RESTORED = "restored"
 
 
 @dataclass(frozen=True)
@@ -160,16 +158,6 @@ def changed_at(entries: Sequence[Mapping[str, Any]]) -> int | None:
             return index
         previous = entry["hash"]
     return None
-
-
-def all_ledgers(storage: str) -> dict[str, list[dict[str, Any]]]:
-    """The entries of every test split that was looked at, by its fingerprint; raises VaultError for a broken chain."""
-    opened = open_storage(storage)
-    if LEDGER not in optuna.get_all_study_names(opened):
-        return {}
-    keys = optuna.load_study(study_name=LEDGER, storage=opened).user_attrs
-    fingerprints = sorted({key.split("/")[1] for key in keys if key.startswith("entry/")})
-    return {fingerprint: TestVault(storage, fingerprint).entries() for fingerprint in fingerprints}
 
 
 def promoted_trials(study: optuna.Study) -> set[int]:

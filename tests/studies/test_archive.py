@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import stat
 import subprocess
@@ -25,6 +26,7 @@ from search.storage import open_storage
 from studies.archive_file import MANIFEST, ArchiveError
 from studies.archive_reader import reading
 from studies.archiving import archive
+from studies.places import STORAGE
 from studies.restoring import restore
 from studies.stored import StudyError, open_study, study_names
 from studies.study_settings import CONFIRM
@@ -32,7 +34,7 @@ from studies.vault import TestVault, VaultError, promoted_trials
 from studies.workspace import Workspace
 from tests.servers import Postgres
 from tests.studies.commands import Call, caller
-from tests.studies.prepared import FILE, NAME, contents, make
+from tests.studies.prepared import FILE, NAME, contents, copied, make
 from tests.studies.rayless import Drivers, drive
 from tests.studies.running import ROOT, environment, ready
 from tests.studies.test_kills import EPOCHS
@@ -144,6 +146,19 @@ def test_without_weights_those_of_ended_trials_stay_out(done: Workspace, there: 
     assert kept == set()
     # A run that has not begun is no trial that has ended.
     assert (there.trial_folder(NAME + CONFIRM, 0) / "best.pt").read_bytes() == b"12345"
+
+
+def test_trials_that_are_kept_elsewhere_come_into_the_workspace(
+    done: Workspace, there: Workspace, tmp_path: Path
+) -> None:
+    place = copied(done.root, tmp_path / "here")
+    trials = place.study_folder(NAME) / "trials"
+    shutil.copytree(trials, tmp_path / "far" / place.study_folder(NAME).name / "trials")
+    shutil.rmtree(trials)
+    open_study(NAME, place, write=True).set_user_attr(STORAGE, (tmp_path / "far").as_uri())
+    restore(archive(NAME, place, tmp_path / "far.zip").path, there)
+    assert contents(there.study_folder(NAME)) == archived(done.study_folder(NAME))
+    assert open_study(NAME, there).user_attrs[STORAGE] is None
 
 
 def test_what_cannot_be_archived_is_refused(done: Workspace, tmp_path: Path) -> None:
@@ -315,7 +330,9 @@ def test_a_bomb_is_not_unpacked_beyond_what_is_declared(file: Path, there: Works
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_a_damaged_archive_is_refused_or_whole(file: Path, tmp_path_factory: pytest.TempPathFactory, data) -> None:
+def test_a_damaged_archive_is_refused_or_whole(
+    file: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     content = bytearray(file.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(content) - 1))
@@ -352,7 +369,7 @@ JSON = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_values_in_the_place_of_others_are_refused_or_a_study(
-    file: Path, tmp_path_factory: pytest.TempPathFactory, data
+    file: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     home = tmp_path_factory.mktemp("fuzz")
     document = data.draw(st.sampled_from(["study.json", "confirm.json", "ledger.json", MANIFEST]))
@@ -385,6 +402,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from optuna.storages.journal import JournalFileBackend
 from studies import restoring
+from studies.places import STORAGE
 from studies.restoring import restore
 from studies.workspace import Workspace
 

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from search.first_trials import ENQUEUED, FIRST
 from studies.problems import StudyFileError
 from studies.stored import StudyError, open_study
 from studies.study_file import parse_study
+from studies.study_settings import StudySettings
 from studies.warm_start import first_trials
 from studies.workspace import Workspace
 from tests.studies.commands import Call, caller
@@ -41,7 +42,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     return caller(capsys, monkeypatch)
 
 
-def parse(more: str, *overrides: str):
+def parse(more: str, *overrides: str) -> StudySettings:
     return parse_study(OWN.rstrip() + more, "my.yaml", NAME, overrides)
 
 
@@ -55,6 +56,11 @@ def test_settings_come_in_their_order_and_warm_start_has_a_short_form() -> None:
     first = parse("", "search.warm_start={study: other, trials: 1}").search.warm_start
     assert first is not None
     assert first.trials == 1
+
+
+def by_value(trial: FrozenTrial) -> tuple[float, int]:
+    assert trial.value is not None
+    return -trial.value, trial.number
 
 
 @pytest.mark.parametrize(
@@ -122,7 +128,7 @@ def test_a_driver_that_dies_when_it_begins_leaves_each_first_trial_once(
 
 
 def test_the_best_of_another_study_come_after_the_own_and_are_told(other: Workspace) -> None:
-    best = sorted(open_study(NAME, other).trials, key=lambda trial: -trial.value)
+    best = sorted(open_study(NAME, other).trials, key=by_value)
     values = best[0].params
     settings = parse(
         f"\n  enqueue: [{{optimizer.lr: {values['optimizer.lr']!r}, optimizer.name: {values['optimizer.name']}}}]\n",
@@ -149,6 +155,15 @@ def test_nothing_to_take_is_refused(other: Workspace, tmp_path: Path) -> None:
         first_trials(parse("", "name=new", "search.warm_start=none"), other)
 
 
+def test_a_launch_that_can_take_nothing_leaves_nothing(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "new.yaml"
+    file.write_text(OWN + "  warm_start: none\n")
+    code, _, err = call("launch", str(file), "--name", "new", "--workspace", str(tmp_path / "w"))
+    assert code == 2
+    assert "no studies here: expected Optuna's journal" in err
+    assert list((tmp_path / "w").iterdir()) == []
+
+
 def test_validate_says_what_is_taken_and_where_it_could_not_look(call: Call, other: Workspace, tmp_path: Path) -> None:
     file = tmp_path / "new.yaml"
     file.write_text(OWN.replace(f"name: {NAME}", "name: new") + "  warm_start: {study: prepared, trials: 1}\n")
@@ -169,5 +184,5 @@ def test_a_warm_study_remembers_what_it_was_given(drivers: Drivers, other: Works
     assert drivers.drive(other.root, text) == 0
     study = open_study("new", other)
     assert [one["by"].rpartition(" of ")[2] for one in study.user_attrs[FIRST]] == [NAME, NAME]
-    best = sorted(open_study(NAME, other).trials, key=lambda trial: (-trial.value, trial.number))
+    best = sorted(open_study(NAME, other).trials, key=by_value)
     assert [trial.params for trial in study.trials[:2]] == [trial.params for trial in best[:2]]
