@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,10 +20,10 @@ from search.records.study import StudyRecord, TrialRecord
 # The promotion has a page of its own.
 OWN_PAGE = "promotion"
 SLICE = "slice-"
-# A browser draws so many curves, or points of one figure, without a wait; beyond it, extremes are kept and the rest
-# is spread evenly.
-MOST_CURVES, MOST_POINTS = 150, 1500
-THINNED = {"curves": MOST_CURVES, "parallel": MOST_CURVES, "history": MOST_POINTS}
+# What is computed for seconds comes last.
+LAST = ("importance-methods", "importance-classes")
+# Beyond so many trials extremes are kept and the rest is spread evenly; the other figures see to it themselves.
+THINNED = {"curves": 150, "history": 1500}
 KEPT_FIGURES = 128
 
 Draw = Callable[[StudyRecord], go.Figure]
@@ -34,24 +34,28 @@ class Drawings:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, ...], str] = OrderedDict()
-        self._lock = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def figure(self, snapshot: Snapshot, key: str) -> str:
         """A figure of the study as JSON; raises KeyError where there is none of this name."""
-        draw, _ = figures_of(snapshot.study)[key]
-        # One at a time: drawing is Python's own work, and threads would only take turns.
-        with self._lock:
-            mark = snapshot.revision, key
-            if mark not in self._kept:
-                self._kept[mark] = figure_json(key, _drawn(snapshot.study, key, draw))
+        if key not in FIGURES and not key.startswith(SLICE):
+            raise KeyError(key)
+        mark = snapshot.revision, key
+        # One of a family at a time: several browsers ask for the same, and importances, which are slow, take turns.
+        with self._locks[key.partition("-")[0]]:
+            text = self._kept.get(mark)
+            if text is None:
+                draw, _ = figures_of(snapshot.study)[key]
+                text = self._kept[mark] = figure_json(key, _drawn(snapshot.study, key, draw))
                 while len(self._kept) > KEPT_FIGURES:
                     self._kept.popitem(last=False)
-            return self._kept[mark]
+            return text
 
 
 def figures_of(study: StudyRecord) -> dict[str, tuple[Draw, Callable[[StudyRecord], Table]]]:
     """What draws and what tabulates each figure of a study's page, in the page's order."""
-    found = {key: one for key, one in FIGURES.items() if key != OWN_PAGE}
+    ordered = sorted(FIGURES, key=lambda key: key in LAST)
+    found = {key: FIGURES[key] for key in ordered if key != OWN_PAGE}
     for index, path in enumerate(parameter_axes(study)):
         found[f"{SLICE}{index}"] = (
             lambda study, path=path: draw_slice(study, path),  # type: ignore[misc]
@@ -86,8 +90,7 @@ def thinned(study: StudyRecord, most: int) -> StudyRecord:
 
 
 def _drawn(study: StudyRecord, key: str, draw: Draw) -> go.Figure:
-    most = THINNED.get(key, MOST_POINTS if key.startswith(SLICE) else None)
-    shown = study if most is None else thinned(study, most)
+    shown = thinned(study, THINNED[key]) if key in THINNED else study
     figure = draw(shown)
     if len(shown.trials) < len(study.trials):
         note = (

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboards.figures.class_iou import ARRAY
+from dashboards.classes import ARRAY, class_names_and_shares
 from dashboards.figures.pictures import draw_trial_pictures
 from dashboards.frame import frame, missing
 from dashboards.outcomes import outcome
@@ -74,9 +74,7 @@ def trial_classes_table(study: StudyRecord, trial: TrialRecord) -> list[dict[str
     rows = [row for row in trial.rows if row.arrays.get(ARRAY)]
     if not rows:
         return []
-    names = study.facts.get("class_names", ())
-    count = len(rows[-1].arrays[ARRAY])
-    labels = names if len(names) == count else [f"class {index}" for index in range(count)]
+    labels, _ = class_names_and_shares(study, len(rows[-1].arrays[ARRAY]))
     return [
         {"class": label, **{str(row.epoch): row.arrays[ARRAY][index] for row in rows}}
         for index, label in enumerate(labels)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from dashboards.figures.class_iou import ARRAY
+from dashboards.classes import class_ious, class_names_and_shares
 from dashboards.live.one_trial import flat
 from dashboards.outcomes import best_trial, count_outcomes, outcome
 from dashboards.parameters import parameter_axes
@@ -107,17 +107,11 @@ def compared_classes(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[
 
     Empty where a trial has no such row here.
     """
-    found = []
-    for trial in trials:
-        row = next((row for row in trial.rows if row.epoch == trial.best_epoch), None)
-        if row is None or ARRAY not in row.arrays:
-            return []
-        found.append(row.arrays[ARRAY])
+    found = [class_ious(trial, trial.best_epoch) for trial in trials]
     count = len(found[0])
-    if any(len(ious) != count for ious in found):
+    if not count or any(len(ious) != count for ious in found):
         return []
-    names = study.facts.get("class_names", ())
-    labels = names if len(names) == count else [f"class {index}" for index in range(count)]
+    labels, _ = class_names_and_shares(study, count)
     return [
         {
             "class": label,

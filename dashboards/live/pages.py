@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from dashboards.figures.best import best_table
+from dashboards.figures.class_difference import draw_class_difference
 from dashboards.figures.curves import draw_curves
 from dashboards.figures.promotion import draw_promotion, promotion_table
 from dashboards.frame import caption, why_no_value
@@ -69,7 +70,7 @@ class Pages:
             f"{study}/table/{{figure}}": self._table,
             f"{study}/trials": self._trials,
             f"{study}/compare": self._compare,
-            f"{study}/compare/figure": self._compare_figure,
+            f"{study}/compare/figure/{{figure}}": self._compare_figure,
             f"{study}/promotion": self._promotion,
             f"{study}/promotion/figure": self._promotion_figure,
             trial: self._trial,
@@ -201,7 +202,12 @@ class Pages:
 
     def _compare_figure(self, request: Request) -> Response:
         snapshot, trials = self._several(request)
-        return _json(figure_json("compare", draw_curves(replace(snapshot.study, trials=tuple(trials)))))
+        key, numbers = request.path_params["figure"], [trial.number for trial in trials]
+        if key == "curves":
+            return _json(figure_json(key, draw_curves(replace(snapshot.study, trials=tuple(trials)))))
+        if key == "classes" and len(numbers) == 2:
+            return _json(figure_json(key, draw_class_difference(snapshot.study, *numbers)))
+        raise HTTPException(404, f"no figure {key!r} of {len(numbers)} trials")
 
     def _promotion(self, request: Request) -> Response:
         snapshot = self._snapshot(request)

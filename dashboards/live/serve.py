@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -9,10 +10,13 @@ import uvicorn
 
 from dashboards.live.access import Access, DashboardError, Guard
 from dashboards.live.pages import Pages
+from dashboards.text import shown_seconds
 from search.records.live import LiveRecords
 
 # What is still being drawn when Ctrl-C comes has so long.
 GRACE_S = 2
+# Reading the records that is worth a word.
+LONG_S = 3.0
 
 
 def serve(
@@ -24,8 +28,12 @@ def serve(
     KeyboardInterrupt once all is closed.
     """
     Access.of(host, port, token)
-    records.names()
     with listen(host, port) as listener:
+        started = time.monotonic()
+        trials = records.load()
+        spent_s = time.monotonic() - started
+        if spent_s > LONG_S:
+            say(f"read {trials} trials in {shown_seconds(spent_s)}; from here on only what is new")
         taken = int(listener.getsockname()[1])
         query = f"?token={quote(token)}" if token else ""
         say(f"dashboard: http://{f'[{host}]' if ':' in host else host}:{taken}/{query} (Ctrl-C ends it)")

@@ -4,7 +4,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,16 +15,42 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
-from search.records.study import RecordError, StudyRecord, TrialRecord, study_record, trial_record, trials_root
+from search.records.study import (
+    RecordError,
+    Row,
+    StudyRecord,
+    TrialRecord,
+    read_rows,
+    study_record,
+    trial_record,
+    trials_root,
+)
 from search.replacing import whole_studies
 from search.storage import StorageError, StorageLost, open_storage, shown, storage_file
 
 # A database tells nobody that it changed; it is asked this often at most.
 DATABASE_S = 1.0
+# Trials whose rows stay in memory: a hundred epochs of forty classes are a quarter of a megabyte.
+KEPT_TRIALS = 256
 # Optuna studies that hold no trials of anybody.
 LEDGER = "contourney-vault"
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LiveTrial(TrialRecord):
+    """A trial whose rows are read when they are asked for, and forgotten where many others were since."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The whole rows of the trial's epochs.jsonl, none where it has no such file; raises RecordError."""
+        path = self.folder / "epochs.jsonl"
+        try:
+            file = path.stat()
+        except OSError:
+            return ()
+        return _rows(path, file.st_mtime_ns, file.st_size)
 
 
 @dataclass(frozen=True)
@@ -65,6 +93,14 @@ class LiveRecords:
         with self._lock:
             return sorted(self._studies(self._look()))
 
+    def load(self) -> int:
+        """Read every study that can be read, so that later looks find little to do; returns the number of trials."""
+        trials = 0
+        for name in self.names():
+            with suppress(RecordError):
+                trials += len(self.read(name).study.trials)
+        return trials
+
     def read(self, name: str) -> Snapshot:
         """The study as it is now; raises RecordError for one that is not there or cannot be read."""
         with self._lock:
@@ -103,7 +139,9 @@ class LiveRecords:
         """A trial whose folder lies below the root: a storage may hold any text, and what is read of it is shown."""
         record = trial_record(trial, self.root)
         folder = Path(os.path.normpath(record.folder))
-        return replace(record, folder=folder if folder.is_relative_to(self.root) else self.root / "no-such-folder")
+        if not folder.is_relative_to(self.root):
+            folder = self.root / "no-such-folder"
+        return LiveTrial(**{**vars(record), "folder": folder})
 
     def _studies(self, looked: Any) -> dict[str, FrozenStudy]:
         """All studies by name, as of this look."""
@@ -146,6 +184,12 @@ class LiveRecords:
         # SQLite in WAL mode writes beside its file.
         beside = Path(f"{self._file}-wal")
         return file.st_ino, file.st_size, file.st_mtime_ns, beside.stat().st_mtime_ns if beside.exists() else 0
+
+
+@lru_cache(maxsize=KEPT_TRIALS)
+def _rows(path: Path, changed_ns: int, size: int) -> tuple[Row, ...]:
+    """The rows of a file of that age and size."""
+    return read_rows(path)
 
 
 def _same(one: FrozenTrial, other: FrozenTrial) -> bool:

@@ -74,8 +74,10 @@ def test_the_figures_of_a_page_are_json_with_words(served: Served) -> None:
         assert found["missing"] is None
     curves = json.loads(served.get(served.study("terrain", path="/trial/0/figure/curves")).text)["figure"]["data"]
     assert [len(trace["x"]) for trace in curves] == [6, 6, 6]
-    compared = json.loads(served.get(served.study("terrain", path="/compare/figure?trial=0&trial=3")).text)
+    compared = json.loads(served.get(served.study("terrain", path="/compare/figure/curves?trial=0&trial=3")).text)
     assert compared["subtitle"].startswith("2 trials (1 complete, 1 pruned)")
+    classes = json.loads(served.get(served.study("terrain", path="/compare/figure/classes?trial=0&trial=3")).text)
+    assert "trial 0" in classes["subtitle"] and "trial 3" in classes["subtitle"]
 
 
 def test_a_trial_says_settings_failure_log_and_its_run(served: Served) -> None:
@@ -107,6 +109,7 @@ def test_the_promotion_is_shown_with_its_record(served: Served) -> None:
         ("/table/nothing", 404, "no figure"),
         ("/trial/99", 404, "no trial 99"),
         ("/trial/0/figure/nothing", 404, "no figure"),
+        ("/compare/figure/classes?trial=0&trial=1&trial=2", 404, "of 3 trials"),
         ("/trials?sort=nothing", 400, "newest, number, best, state"),
         ("/trials?page=-1", 400, "expected a number"),
         ("/compare?trial=0", 400, "choose 2 to 8 trials"),

@@ -21,6 +21,8 @@
     width: 0,
     near: false,
     stale: true,
+    busy: false,
+    next: 0,
     given: {},
   }));
 
@@ -92,22 +94,30 @@
   }
 
   async function load(one) {
-    const text = await get(one.element.dataset.figure);
+    const started = performance.now();
+    one.busy = true;
     one.stale = false;
-    if (text !== one.text) {
-      one.text = text;
-      await draw(one).catch((error) => console.error(error));
+    try {
+      const text = await get(one.element.dataset.figure);
+      if (text !== one.text) {
+        one.text = text;
+        await draw(one).catch((error) => console.error(error));
+      }
+    } catch (error) {
+      one.stale = true;
+      throw error;
+    } finally {
+      one.busy = false;
+      // What takes the server long is asked for less often.
+      one.next = performance.now() + RESTING * (performance.now() - started);
     }
   }
 
-  // One after the other, from the top: the server draws one at a time.
-  let loading = Promise.resolve();
   function loadNear() {
-    loading = loading.then(async () => {
-      for (const one of figures) if (one.near && one.stale) await load(one);
+    const due = figures.filter((one) => one.near && one.stale && !one.busy && performance.now() >= one.next);
+    return Promise.all(due.map(load)).then(() => {
       document.documentElement.dataset.drawn = page.revision ?? "true";
-    }).catch(away);
-    return loading;
+    }, away);
   }
 
   const away = () => { status.textContent = "The dashboard does not answer; it is asked again."; status.className = "away"; };
@@ -151,12 +161,11 @@
           }
           for (const one of figures) one.stale = true;
           page.revision = revision;
-          await loadNear();
         }
         back();
+        loadNear();
       }
     } catch { away(); }
-    // A large study that takes long to draw is drawn less often.
     setTimeout(look, Math.max(PERIOD_MS, RESTING * (performance.now() - started)));
   }
 
