@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
+from search.replacing import COPY
 from search.search_settings import SearchSettings
 from search.space_settings import ParameterSettings
 from studies.hook_settings import HookSettings
@@ -20,6 +21,8 @@ def _study_name(name: str) -> str:
         raise ValueError("a study's name needs at least one visible character")
     if name.endswith(CONFIRM):
         raise ValueError(f"names that end in {CONFIRM} belong to the rows and repetitions of a study")
+    if name.endswith(COPY):
+        raise ValueError(f"names that end in {COPY} belong to studies that are being changed")
     return name
 
 
