@@ -75,7 +75,8 @@ def reported(setting: str, what: str) -> Iterator[None]:
     """Raise PartError, on one line, for whatever a user's own code raises while it is checked."""
     try:
         yield
-    except Exception as error:
+    # A script that was not meant to be imported ends the process.
+    except (Exception, SystemExit) as error:
         if isinstance(error, ValueError) and type(error).__module__.startswith("trainables."):
             # Worded by us already.
             raise

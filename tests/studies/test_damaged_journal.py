@@ -7,7 +7,9 @@ import optuna
 import pytest
 
 from search.storage import open_storage
+from tests.studies import prepared
 from tests.studies.commands import Call, caller
+from tests.studies.running import contourney
 
 Damage = Callable[[list[bytes]], bytes]
 
@@ -41,3 +43,35 @@ def test_every_command_says_where_and_changes_nothing(call: Call, tmp_path: Path
         assert "restore a copy of the file" in err
         assert "Traceback" not in out + err
         assert path.read_bytes() == content
+
+
+TORN = (
+    "the last line was torn by a process that died while it wrote; its 19 bytes were cut off, and nothing else is lost"
+)
+
+
+@pytest.mark.slow
+def test_a_torn_last_line_is_cut_and_said_by_each_command_that_goes_on(
+    call: Call, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Without Ray: the data that this study was run on is other than its file's, which is seen after the opening.
+    root = prepared.make(tmp_path / "w", trials=1)
+    journal = root / "optuna.journal"
+    for words, code in (("resume", 2), ("extend --trials 9", 2), ("enqueue optimizer.lr=0.005", 0)):
+        whole = journal.read_bytes()
+        journal.write_bytes(whole + b'{"op_code": 4, "wor')
+        command, *options = words.split()
+        arguments = (command, prepared.NAME, *options, "--workspace", str(root))
+        if command == "enqueue":
+            # As it is seen: a process without pytest's own loggers.
+            done = contourney(*arguments)
+            assert done.returncode == code, done.stderr
+            assert done.stderr == f"{journal}: {TORN}\n"
+        else:
+            caplog.clear()
+            assert call(*arguments)[0] == code
+            assert [record.getMessage() for record in caplog.records if "torn" in record.message] == [
+                f"{journal}: {TORN}"
+            ]
+        assert journal.read_bytes().startswith(whole)
+        assert journal.read_bytes().endswith(b"\n")

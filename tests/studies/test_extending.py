@@ -256,6 +256,7 @@ class Vector(Half):
         ({"model": {"name": "broken:no_net"}}, "model.name: broken:no_net gives int, expected a torch.nn.Module"),
         ({"model": {"name": "broken:raises"}}, "meta device: KeyError: 'a bug'"),
         ({"model": {"name": "unimportable:net"}}, "model.name: unimportable cannot be imported: ZeroDivisionError"),
+        ({"model": {"name": "script:net"}}, "model.name: script cannot be imported: SystemExit: 3"),
         ({"data": {"format": "broken:no_net"}}, "data.format: 'broken:no_net' must take (settings), but"),
         ({"augment": {"set": "broken:few"}}, "augment.set: 'broken:few' must take (settings, size, channels)"),
         (
@@ -279,6 +280,7 @@ class Vector(Half):
 def test_a_part_that_cannot_be_used_is_refused_by_its_path(page: Path, sections: dict[str, Any], words: str) -> None:
     (page / "broken.py").write_text(BROKEN)
     (page / "unimportable.py").write_text("1 / 0")
+    (page / "script.py").write_text("import sys; sys.exit(3)")
     try:
         told = refused(**sections)
     finally:

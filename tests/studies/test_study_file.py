@@ -1,5 +1,7 @@
 """Study files: what a good one becomes, and each mistake with its line, its key and what is accepted."""
 
+import copy
+import functools
 import json
 from pathlib import Path
 
@@ -126,6 +128,7 @@ def test_all_problems_at_once_in_the_order_of_the_file():
         ("trial: {data: {size: [1, 2, 3]}}", "got the list [1, 2, 3]; accepted: a list of 2 integers > 0 or null"),
         ("trial: {data: {drop: [1]}}", "trial.data.drop[0]: got 1; accepted: text"),
         ("resources: {workers: 0}", "resources.workers: got 0; accepted: an integer > 0 or auto"),
+        ("promotion: {seeds: 1}", "promotion.seeds: one seed says nothing of the spread between seeds; give 2 or more"),
         ("promotion: {pictures: -1}", "promotion.pictures: got -1; accepted: an integer >= 0"),
         ("name: ''", "name: got the text ''; accepted: text of 1 to 200 characters"),
         ("name: '  '", "a study's name needs at least one visible character"),
@@ -565,3 +568,62 @@ def test_any_arguments_of_real_algorithms_are_a_study_or_a_study_file_error(data
     outcome_is_clean(
         json.dumps({"space": {"batch_size": {"choices": [4, 8]}}, "search": search}).replace("NaN", ".nan")
     )
+
+
+OWN = (
+    "trial.model.name", "trial.data.format", "trial.augment.set", "trial.entry", "trial.loss.terms.custom.entry",
+    "search.sampler.name", "search.pruner.name",
+)  # fmt: skip
+IMPORT_PATHS = st.builds("{}:{}".format, st.text(max_size=8), st.text(max_size=8)) | st.builds(
+    "{}:{}".format,
+    st.sampled_from(["optuna.samplers", "optuna.pruners", "json", "json.tool", ".", "..json", "optuna..x", "\0"]),
+    st.sampled_from(["RandomSampler", "BaseSampler", "NopPruner", "PercentilePruner", "__doc__", "loads", "dumps", ""]),
+)
+
+
+@FUZZ
+@given(st.sampled_from(OWN), IMPORT_PATHS)
+@example("search.sampler.name", "optuna.samplers:RandomSampler")
+@example("search.pruner.name", "optuna.samplers:RandomSampler")
+def test_any_import_path_is_a_study_or_a_study_file_error(setting, import_path):
+    outcome_is_clean(GOOD, f"{setting}={json.dumps(import_path)}")
+
+
+WHOLE = {
+    **json.loads(json.dumps(parse(GOOD).resolved())),
+    "rows": {"one": {"set": {"optimizer.lr": 1e-3}, "note": "a"}, "two": {"set": {"batch_size": 4}}},
+    "hooks": {"url_env": "CONTOURNEY_HOOK", "on": ["finished"]},
+}
+
+
+def nodes(tree, path=()):
+    """Paths of every key and list item."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in list(items):
+        yield (*path, key)
+        yield from nodes(value, (*path, key))
+
+
+@FUZZ
+@given(st.data())
+def test_any_mutation_of_a_whole_file_is_a_study_or_a_study_file_error(data):
+    whole = copy.deepcopy(WHOLE)
+    for _ in range(data.draw(st.integers(1, 3))):
+        path = data.draw(st.sampled_from(list(nodes(whole)) or [("name",)]))
+        *above, key = path
+        parent = functools.reduce(lambda tree, part: tree[part], above, whole)
+        how = data.draw(st.sampled_from(["junk", "drop", "rename", "copy"]))
+        if how == "junk" or (how == "rename" and isinstance(parent, list)):
+            parent[key] = data.draw(TREES)
+        elif how == "drop":
+            del parent[key]
+        elif how == "rename":
+            parent[data.draw(KEYS | st.text(max_size=4))] = parent.pop(key)
+        else:
+            other = data.draw(st.sampled_from(list(nodes(whole))))
+            parent[key] = copy.deepcopy(functools.reduce(lambda tree, part: tree[part], other, whole))
+    outcome_is_clean(json.dumps(whole).replace("NaN", ".nan").replace("Infinity", ".inf"))
+
+
+def test_the_whole_file_is_a_study():
+    assert parse(json.dumps(WHOLE)).hooks.url_env == "CONTOURNEY_HOOK"
