@@ -103,7 +103,7 @@ def compared_results(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[
 
 
 def compared_classes(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """One dict per class: the IoU of each trial at its best epoch (NaN where undefined), and last minus first.
+    """One dict per class: the IoU of each trial at its best epoch (NaN where undefined), and first minus last.
 
     Empty where a trial has no such row here.
     """
@@ -116,7 +116,7 @@ def compared_classes(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[
         {
             "class": label,
             "values": [shown_score(ious[index]) for ious in found],
-            "difference": _signed(found[-1][index] - found[0][index]),
+            "difference": _signed(found[0][index] - found[-1][index]),
         }
         for index, label in enumerate(labels)
     ]

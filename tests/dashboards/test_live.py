@@ -230,6 +230,18 @@ def test_a_journal_that_is_none_is_a_page_that_says_so(tmp_path: Path) -> None:
     assert "no record of Optuna&#39;s journal" in answer.text
 
 
+def test_rows_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    builder = Builder(tmp_path)
+    folder = builder.folder(builder.trial(2, TrialState.COMPLETE, "finished"))
+    (folder / "epochs.jsonl").write_text("no row\n")
+    with serving(tmp_path) as served:
+        for path in ("/trial/0", "/trial/0/figure/curves", "/figure/class-iou"):
+            answer = served.get(served.study("terrain", path=path))
+            assert answer.status == 503
+            assert "epochs.jsonl, line 1: expected one epoch" in answer.text
+        assert served.get(served.study("terrain")).status == 200
+
+
 def test_many_trials_are_thinned_and_extremes_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study, most = _many(tmp_path, 60), 10
     kept = thinned(study, most)

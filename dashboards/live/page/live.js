@@ -31,8 +31,10 @@
 
   async function get(url) {
     const answer = await fetch(url, { cache: "no-store", redirect: "error" });
-    if (!answer.ok) throw new Error(`${answer.status}`);
-    return answer.text();
+    const text = await answer.text();
+    if (answer.ok) return text;
+    const refusal = new DOMParser().parseFromString(text, "text/html");
+    throw Object.assign(new Error((refusal.querySelector("main p") ?? refusal.body).textContent), { refused: true });
   }
 
   function say(one, words) {
@@ -105,7 +107,11 @@
       }
     } catch (error) {
       one.stale = true;
-      throw error;
+      if (!error.refused) throw error;
+      const missing = one.element.querySelector(".missing");
+      missing.hidden = false;
+      missing.textContent = error.message;
+      one.text = null;
     } finally {
       one.busy = false;
       // What takes the server long is asked for less often.
@@ -120,7 +126,10 @@
     }, away);
   }
 
-  const away = () => { status.textContent = "The dashboard does not answer; it is asked again."; status.className = "away"; };
+  function away(error) {
+    status.textContent = error.refused ? error.message : "The dashboard does not answer; it is asked again.";
+    status.className = "away";
+  }
   const back = () => { if (status.className) { status.textContent = calm; status.className = ""; } };
 
   // Sections are replaced as a whole where they changed; what a reader chose, opened, scrolled or focused stays.
@@ -165,7 +174,7 @@
         back();
         loadNear();
       }
-    } catch { away(); }
+    } catch (error) { away(error); }
     setTimeout(look, Math.max(PERIOD_MS, RESTING * (performance.now() - started)));
   }
 
