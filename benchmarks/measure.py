@@ -1,14 +1,16 @@
 """Timing of ours against a peer, alternately in one run, and the files that results are kept in."""
 
 import datetime
+import json
 import os
 import platform
 import re
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,7 +21,7 @@ RESULTS = Path(__file__).parent / "results"
 class Comparison:
     """Repeated pairs of one quantity; `claim` is in words and `holds` says whether these pairs bear it out.
 
-    `holds` is None where the hardware is not the one that the claim is about.
+    `holds` is None where the hardware is not the one that the claim is about. `details` are kept as JSON beside it.
     """
 
     theme: str
@@ -31,6 +33,7 @@ class Comparison:
     holds: bool | None
     packages: tuple[str, ...]
     notes: tuple[str, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -82,6 +85,8 @@ def write_result(comparison: Comparison, folder: Path = RESULTS) -> Path:
     path = folder / f"{comparison.theme}_{slug}_{today()}.md"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(_page(comparison), encoding="utf-8")
+    if comparison.details:
+        path.with_suffix(".json").write_text(json.dumps(comparison.details, indent=1) + "\n", encoding="utf-8")
     return path
 
 
