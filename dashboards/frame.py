@@ -1,5 +1,6 @@
 """What all figures have in common: a title, what they show of how many trials, a theme, words for what is missing."""
 
+import textwrap
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -11,6 +12,7 @@ from search.records.study import StudyRecord, TrialRecord
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 LINE_PX = 18
+LINE_CHARACTERS = 112
 TITLE_PX = 40
 EMPTY_PX = 160
 USUAL_WIDTH_PX = 700
@@ -65,7 +67,12 @@ def frame(
     Sizes are pixels; `top` is the room above the axes, and `aspect` times the width is added to the height. Words and
     sizes are in `layout.meta` too, for a page that shows the words beside the figure and knows the width.
     """
-    lines = [subtitle, *notes]
+    # A page wraps the words itself; here they have the usual width.
+    lines = [
+        line
+        for words in (subtitle, *notes)
+        for line in textwrap.wrap(words, LINE_CHARACTERS, break_on_hyphens=False) or [""]
+    ]
     room = TITLE_PX + LINE_PX * len(lines)
     total = height + room + round(aspect * USUAL_WIDTH_PX)
     figure.update_layout(

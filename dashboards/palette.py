@@ -17,6 +17,15 @@ FAILED = "#3d444e"
 RUNNING = "#0a8268"
 WAITING = "#707a86"
 
+# Colours with plotly's symbols for a few things side by side: shape and colour say the same.
+SERIES = (
+    (COMPLETE, "circle"),
+    (PRUNED, "square"),
+    (RUNNING, "diamond"),
+    (DIVERGED, "triangle-up"),
+    (FAILED, "cross"),
+)
+
 # From worst to best: the best stand out from the page, whatever its theme.
 RAMP = ("#c3cedb", "#a9bed6", "#85a8cc", "#5b8bbb", "#356da6", "#184e86", "#08305c")
 

@@ -56,7 +56,7 @@ def panel(key: str, figure: go.Figure, table: Table) -> Panel:
         notes=words["notes"],
         alt=words["alt"],
         missing=words["missing"],
-        figure_json=_safe_json(figure.to_json()),
+        figure_json=safe_json(figure.to_json()),
         table=table[:TABLE_ROWS],
         left_out=max(0, len(table) - TABLE_ROWS),
         min_width=words["min_width"],
@@ -70,7 +70,7 @@ def render_page(template: str, values: dict[str, Any], folders: Sequence[Path] =
         .get_template(template)
         .render(
             **values,
-            dark=_safe_json(json.dumps(DARK)),
+            dark=safe_json(json.dumps(DARK)),
             style=_asset("report.css"),
             script=_asset("report.js"),
             plotly=Markup(get_plotlyjs()),
@@ -110,7 +110,7 @@ def replace_file(output: Path, page: str) -> None:
         ) from error
 
 
-def _safe_json(text: str) -> Markup:
+def safe_json(text: str) -> Markup:
     """JSON that cannot end the script element it stands in: names may hold any characters."""
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 

@@ -11,6 +11,7 @@ from dashboards.figures.class_difference import class_difference_table, draw_cla
 from dashboards.figures.class_iou import class_iou_table, draw_class_iou
 from dashboards.figures.cost import cost_table, draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
+from dashboards.figures.expected_best import draw_expected_best, expected_best_table
 from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance, importance_table
 from dashboards.figures.importance_classes import draw_importance_classes, importance_classes_table
@@ -33,6 +34,7 @@ from search.records.study import StudyRecord
 FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyRecord], Table]]] = {
     "promotion": (draw_promotion, promotion_table),
     "history": (draw_history, history_table),
+    "expected-best": (draw_expected_best, expected_best_table),
     "importance": (draw_importance, importance_table),
     "importance-methods": (draw_importance_methods, importance_methods_table),
     "importance-classes": (draw_importance_classes, importance_classes_table),
@@ -52,6 +54,12 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyReco
 def write_report(study: StudyRecord, output: Path) -> None:
     """Write the report, replacing what is there in one step; raises ReportError if it cannot be written."""
     replace_file(output, render_report(study))
+
+
+def study_figures(study: StudyRecord) -> dict[str, go.Figure]:
+    """Every figure of the report by its name, slices as `slice-PATH`."""
+    slices = {f"slice-{path}": draw_slice(study, path) for path in parameter_axes(study)}
+    return {key: draw(study) for key, (draw, _) in FIGURES.items()} | slices
 
 
 def render_report(study: StudyRecord) -> str:

@@ -5,6 +5,7 @@ Plotly takes seconds to import: the command that needs it imports it when it is 
 
 import json
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,6 @@ from search.states import COUNTED
 from studies.cli_run import DEFAULT_WORKSPACE, StudyArgument, WorkspaceOption
 from studies.live import show_seconds, show_values
 from studies.results import all_status, study_status
-from studies.stored import open_study
 from studies.workspace import Workspace
 
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -59,21 +59,34 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = 
     Console().print(table)
 
 
+class FigureFormat(StrEnum):
+    """Vector formats that a paper takes."""
+
+    SVG = "svg"
+    PDF = "pdf"
+
+
 def report(
-    name: StudyArgument,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="studies in the workspace; several are compared")
+    ],
     output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="where to write the page")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="DIR", help="write every figure as a file there too; needs Chromium"),
+    ] = None,
+    kind: Annotated[FigureFormat, typer.Option("--format", help="format of --figures")] = FigureFormat.SVG,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Write one self-contained HTML page that opens offline."""
-    from dashboards.report import write_report
-    from search.records.study import read_study
-    from studies.places import fetch_records
+    """Write one self-contained HTML page that opens offline, of one study or of several compared."""
+    from studies.reporting import read_studies, write_all_figures, write_page
 
     place = Workspace.open(workspace)
-    fetch_records(open_study(name, place), place)
-    path = output or place.study_folder(name) / "report.html"
-    write_report(read_study(place.storage, name, place.root), path)
-    print(path)
+    studies = read_studies(names, place)
+    print(write_page(studies, place, output))
+    if figures is not None:
+        written = write_all_figures(studies, place, figures, kind)
+        print(f"{len(written)} figures in {figures}")
 
 
 def _is_open(found: dict[str, Any]) -> bool:

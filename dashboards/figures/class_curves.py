@@ -8,19 +8,12 @@ import plotly.graph_objects as go
 from dashboards.classes import ARRAY, by_frequency, class_names_and_shares, shown_share
 from dashboards.frame import frame, missing, why_no_value
 from dashboards.outcomes import best_trial, outcome
-from dashboards.palette import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING
+from dashboards.palette import SERIES
 from dashboards.text import data_words, plotly_text, shown_score
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "IoU of the rarest classes over epochs"
 RAREST = 5
-LOOKS = (
-    (COMPLETE, "circle"),
-    (PRUNED, "square"),
-    (RUNNING, "diamond"),
-    (DIVERGED, "triangle-up"),
-    (FAILED, "cross"),
-)
 
 
 def class_curves_table(
@@ -64,7 +57,7 @@ def draw_class_curves(study: StudyRecord, number: int | None = None, classes: li
     figure = go.Figure()
     for index, name in enumerate(names):
         own = [row for row in rows if row["class"] == name]
-        colour, symbol = LOOKS[index % len(LOOKS)]
+        colour, symbol = SERIES[index % len(SERIES)]
         share = own[0]["share of training pixels"]
         label = plotly_text(name) + (f" ({shown_share(share)})" if share is not None else "")
         figure.add_scatter(

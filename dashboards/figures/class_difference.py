@@ -76,7 +76,7 @@ def draw_class_difference(study: StudyRecord, first: int | None = None, second: 
     )
     figure.add_vline(x=0, line={"color": INK, "width": 1})
     figure.update_xaxes(
-        range=[-2.2 * reach, 2.2 * reach], title=f"IoU of trial {one.number} minus trial {other.number}"
+        range=[-2.7 * reach, 2.7 * reach], title=f"IoU of trial {one.number} minus trial {other.number}"
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),

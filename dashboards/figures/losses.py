@@ -8,13 +8,12 @@ from plotly.subplots import make_subplots
 
 from dashboards.frame import caption, frame, missing
 from dashboards.outcomes import Outcome, outcome, ranked
-from dashboards.palette import COMPLETE, DIVERGED, FAILED, MUTED, PRUNED, RUNNING
+from dashboards.palette import MUTED, SERIES
 from dashboards.text import plotly_text, shown
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Losses and learning rate"
 BEST, NEWEST_DIVERGED = 3, 2
-COLOURS = (COMPLETE, RUNNING, PRUNED, DIVERGED, FAILED)
 METRICS = {"training loss": "train/loss", "validation loss": "val/loss", "learning rate": "lr"}
 
 
@@ -47,7 +46,7 @@ def draw_losses(study: StudyRecord, numbers: list[int] | None = None) -> go.Figu
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.7, 0.3], vertical_spacing=0.07)
     for index, trial in enumerate(trials):
         own = [row for row in rows if row["trial"] == trial.number]
-        colour = COLOURS[index % len(COLOURS)]
+        colour = SERIES[index % len(SERIES)][0]
         label = f"trial {trial.number}, {outcome(trial).value.label}"
         for name, dash, line in (
             ("validation loss", "solid", 1),

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 FIGURES = [
     "history",
+    "expected-best",
     "importance",
     "importance-methods",
     "importance-classes",
