@@ -124,7 +124,7 @@ def _first_trials(study: StudySettings, workspace: Path) -> list[str]:
     from studies.warm_start import first_trials
 
     own = len(study.search.enqueue)
-    lines = [f"search.enqueue: begins with {own} settings of your own"] if own else []
+    lines = [f"search.enqueue: first trials of your own: {own}"] if own else []
     if study.search.warm_start is None:
         return lines
     try:
