@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
@@ -11,12 +11,12 @@ from optuna.samplers import BaseSampler
 
 from search.pruners import Horizon, build_pruner
 from search.samplers import build_sampler, derive_seed
-from search.search_settings import AlgorithmSettings, SearchSettings
+from search.search_settings import PrunerSettings, SamplerSettings, SearchSettings
 from studies.problems import Problem, did_you_mean
 from trainables.custom import PartError, find_part, is_own, reported, signature_of
 
-T = TypeVar("T")
-BASES: dict[str, type[BaseSampler] | type[BasePruner]] = {"sampler": BaseSampler, "pruner": BasePruner}
+BASES: dict[str, type[Any]] = {"sampler": BaseSampler, "pruner": BasePruner}
+Algorithm = SamplerSettings | PrunerSettings
 
 
 def study_sampler(
@@ -37,7 +37,8 @@ def study_sampler(
             distributions=distributions,
         )
     seeded = "seed" in _parameters(sampler, "sampler")
-    return _own(sampler, "sampler", BaseSampler, {"seed": derive_seed(search.seed, asked, opened)} if seeded else {})
+    own: BaseSampler = _own(sampler, "sampler", {"seed": derive_seed(search.seed, asked, opened)} if seeded else {})
+    return own
 
 
 def study_pruner(search: SearchSettings, horizon: Horizon) -> BasePruner:
@@ -45,10 +46,11 @@ def study_pruner(search: SearchSettings, horizon: Horizon) -> BasePruner:
     pruner = search.pruner
     if not is_own(pruner.name):
         return build_pruner(pruner.name, pruner.arguments, horizon)
-    return _own(pruner, "pruner", BasePruner, {})
+    own: BasePruner = _own(pruner, "pruner", {})
+    return own
 
 
-def check_own(settings: AlgorithmSettings, kind: str) -> Iterator[Problem]:
+def check_own(settings: Algorithm, kind: str) -> Iterator[Problem]:
     """Problems of a `sampler` or `pruner` of the user's own that show before it is made."""
     try:
         part = find_part(settings.name, _setting(kind))
@@ -83,8 +85,8 @@ def bare(error: Exception, kind: str) -> str:
     return str(error).removeprefix(f"{_setting(kind)}: ").removeprefix(f"search.{kind}: ")
 
 
-def _own(settings: AlgorithmSettings, kind: str, base: type[T], more: Mapping[str, Any]) -> T:
-    setting = _setting(kind)
+def _own(settings: Algorithm, kind: str, more: Mapping[str, Any]) -> Any:
+    setting, base = _setting(kind), BASES[kind]
     part = find_part(settings.name, setting)
     with reported(setting, f"{settings.name} cannot be made with {settings.arguments}"), warnings.catch_warnings():
         # Much of what one derives from is marked experimental.
@@ -97,7 +99,7 @@ def _own(settings: AlgorithmSettings, kind: str, base: type[T], more: Mapping[st
     return made
 
 
-def _parameters(settings: AlgorithmSettings, kind: str) -> Mapping[str, inspect.Parameter]:
+def _parameters(settings: Algorithm, kind: str) -> Mapping[str, inspect.Parameter]:
     signature = signature_of(find_part(settings.name, _setting(kind)))
     return {} if signature is None else signature.parameters
 

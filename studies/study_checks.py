@@ -11,10 +11,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.pruners import PRUNERS, Horizon, pruner_arguments
 from search.samplers import SAMPLERS, sampler_arguments
-from search.search_settings import AlgorithmSettings
 from search.space import Parameter, Space
 from search.space_settings import Choice
-from studies.algorithms import bare, check_own, study_pruner, study_sampler
+from studies.algorithms import Algorithm, bare, check_own, study_pruner, study_sampler
 from studies.problems import Problem, did_you_mean, shown
 from studies.setting_paths import study_paths
 from studies.space_checks import study_space
@@ -32,11 +31,12 @@ def check_search(study: StudySettings) -> Iterator[Problem]:
     only_rows = bool(study.rows) and not study.space
     if search.trials is None and search.hours is None and not only_rows:
         yield Problem(("search",), "no budget; give `trials` (their total number), `hours`, or both")
-    tables: tuple[tuple[str, AlgorithmSettings, str, Mapping[str, Any], Callable[[str], frozenset[str]]], ...] = (
-        ("sampler", search.sampler, search.sampler.name, SAMPLERS, sampler_arguments),
-        ("pruner", search.pruner, search.pruner.name, PRUNERS, pruner_arguments),
+    tables: tuple[tuple[str, Algorithm, Mapping[str, Any], Callable[[str], frozenset[str]]], ...] = (
+        ("sampler", search.sampler, SAMPLERS, sampler_arguments),
+        ("pruner", search.pruner, PRUNERS, pruner_arguments),
     )
-    for kind, settings, name, table, arguments in tables:
+    for kind, settings, table, arguments in tables:
+        name = settings.name
         if is_own(name):
             yield from check_own(settings, kind)
             continue
