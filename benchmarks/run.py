@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import augment, confusion, manager, overhead, training
+from benchmarks import augment, choosing, confusion, coverage, manager, overhead, training
 from benchmarks.measure import RESULTS, Comparison, hardware, summary, write_result
 
 BENCHMARKS: dict[str, Callable[[], Comparison]] = {
@@ -17,6 +17,8 @@ BENCHMARKS: dict[str, Callable[[], Comparison]] = {
     "manager": manager.compare,
     "augment": augment.compare,
     "overhead": overhead.compare,
+    "coverage": coverage.compare,
+    "choosing": choosing.compare,
     "overhead-bare": overhead.compare_bare,
 }
 
