@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from search.retrying import CREATED
+from search.storage import CREATED
 
 # The genetic sampler's parents of a generation, which it keeps by the storage's own trial ids.
 _PARENTS = ":parent:"

@@ -17,10 +17,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
-from search.storage import StorageLost, masked, shown
+from search.storage import CREATED, StorageLost, masked, shown
 
-# Which attempt made a trial: its system attribute, so that an attempt whose answer was lost is recognised.
-CREATED = "contourney:created"
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
 # A driver's storage may be away this long, any other's not so long: a restart takes seconds.

@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+# Which attempt made a database's trial: its system attribute, so that an attempt whose answer was lost is recognised.
+CREATED = "contourney:created"
 # User and password of a URL, up to the last @: an unescaped one belongs to the password.
 _PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):(\S*)@")
 # How every record of Optuna's journal begins.

@@ -10,7 +10,7 @@ from typing import Any
 from search.bridge import take_over
 from search.copying import read_content
 from search.first_trials import enqueue_first
-from search.lease import open_lease
+from search.lease import LeaseTaken, open_lease
 from search.records.mlflow_store import TrackingError
 from search.replacing import replace as replace_study
 from search.retrying import guard
@@ -77,8 +77,8 @@ def change_space(
     if done.filled:
         try:
             reconcile(name, workspace)
-        except (TrackingError, PlaceGone) as error:
-            say(f"{error}; once it answers, `contourney reconcile {shlex.quote(name)}` writes what past trials got")
+        except (TrackingError, PlaceGone, LeaseTaken) as error:
+            say(f"{error}; `contourney reconcile {shlex.quote(name)}` writes to MLflow later what past trials got")
     return SpaceChange(len(done.trials), _lines(before, after, done.filled))
 
 
@@ -90,13 +90,14 @@ def changed_settings(before: StudySettings, assignments: Sequence[str]) -> Study
             f"study {name!r} is searched by {sampler}, which takes no other space: {BOUND[sampler]}; launch another "
             "study"
         )
-    for path in read_overrides(assignments, {}).values:
-        if path[:2] in (("search", "trials"), ("search", "hours")):
-            raise StudyError(f"{'.'.join(map(str, path))}: the budget is raised by `contourney extend`")
-        if path[0] != "space":
+    for keys in read_overrides(assignments, {}).values:
+        path = ".".join(map(str, keys))
+        if path in ("search.trials", "search.hours"):
+            raise StudyError(f"{path}: the budget is raised by `contourney extend`")
+        if keys[0] != "space":
             raise StudyError(
-                f"{'.'.join(map(str, path))}: only the space of a study can be changed, since its trials would not compare; "
-                "launch another study"
+                f"{path}: only the space of a study can be changed, since its trials would not compare; launch another "
+                "study"
             )
     old = before.resolved()
     after = parse_study(json.dumps(old), f"study {name!r}", name, assignments)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -10,7 +11,6 @@ from optuna.trial import TrialState
 
 from search.lease import LeaseTaken, open_lease
 from search.replacing import load_whole, repair, replaced_names, whole_studies
-from search.retrying import guard_storage
 from search.states import COUNTED
 from search.storage import open_storage, storage_file
 from studies.study_settings import CONFIRM, StudySettings
@@ -43,12 +43,18 @@ def _all_names(workspace: Workspace) -> list[str]:
 
 def _repair(name: str, workspace: Workspace) -> None:
     """Complete or undo what a process left that died while it replaced a study; one that lives has the lease."""
+    # SQLAlchemy takes long to import, for what happens rarely.
+    from search.retrying import guard_storage
+
     log = logging.getLogger(__name__).warning
     with suppress(LeaseTaken), open_lease(workspace.storage, name) as lease:
         storage = open_storage(workspace.storage, write=True)
         guard_storage(storage, lease, log)
         if done := repair(name, storage):
-            log(f"study {name!r} was being changed by a process that died; the change was {done}")
+            log(
+                f"study {name!r} was being changed by a process that died; the change is {done}. If it gave values to "
+                f"past trials, `contourney reconcile {shlex.quote(name)}` tells MLflow"
+            )
 
 
 def _load(name: str, workspace: Workspace, *, write: bool) -> optuna.Study:

@@ -12,13 +12,14 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
 from mlflow import MlflowClient
+from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.bridge import Proposal
@@ -27,6 +28,7 @@ from search.first_trials import keep_first
 from search.lease import open_lease
 from search.storage import open_storage
 from studies.announcing import announcing
+from studies.changing import change_space
 from studies.searching import searching
 from studies.space_checks import study_space
 from studies.stored import is_used, open_study, save_settings
@@ -61,13 +63,23 @@ POINTS = {
     "end-before-mlflow": (MlflowClient, "set_terminated", "before", 1),
     "end-in-mlflow": (MlflowClient, "set_terminated", "after", 1),
 }
+# Those of a change of the space of a study that has CHANGED_TRIALS trials.
+CHANGED_TRIALS = 6
+CHANGE_WRITES = ((JournalStorage, "create_new_trial"), (JournalStorage, "delete_study"))
+CHANGE_POINTS = {
+    "half-of-the-copy": (JournalStorage, "create_new_trial", "after", 2),
+    "copy-ready": (JournalStorage, "delete_study", "before", 1),
+    "original-deleted": (JournalStorage, "delete_study", "after", 1),
+    "half-of-the-rewriting": (JournalStorage, "create_new_trial", "after", CHANGED_TRIALS + 2),
+    "before-the-copy-goes": (JournalStorage, "delete_study", "before", 2),
+}
 
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def watch(moment: Callable[[type, str, str], None]) -> None:
+def watch(moment: Callable[[type, str, str], None], writes: Sequence[tuple[type, str]] = WRITES) -> None:
     """Call `moment` with class, method and `before` or `after` around every write of this process."""
 
     def watched(owner: type, name: str) -> Callable[..., Any]:
@@ -81,12 +93,12 @@ def watch(moment: Callable[[type, str, str], None]) -> None:
 
         return call
 
-    for owner, name in WRITES:
+    for owner, name in writes:
         setattr(owner, name, watched(owner, name))
 
 
 def die_at(point: str) -> Callable[[type, str, str], None]:
-    wanted = POINTS[point]
+    wanted = (POINTS | CHANGE_POINTS)[point]
     calls = 0
 
     def moment(owner: type, name: str, when: str) -> None:
@@ -194,6 +206,10 @@ class Drivers:
         """Run a driver to its end, or until it dies; returns its exit code, negative for a signal."""
         return self._ask({"root": str(root), "study": study, "at": at, "after": after})
 
+    def change(self, root: Path, name: str, assignments: Sequence[str], *, at: str) -> int:
+        """Change a study's space in a process that dies at a point of it; returns its exit code."""
+        return self._ask({"root": str(root), "name": name, "change": list(assignments), "at": at})
+
     def close(self) -> None:
         """End the process that forks."""
         assert self._server.stdin is not None
@@ -225,6 +241,10 @@ def _driver(wanted: Mapping[str, Any]) -> int:
     try:
         if "tables" in wanted:
             MlflowClient(f"sqlite:///{wanted['tables']}").search_experiments()
+            return 0
+        if "change" in wanted:
+            watch(die_at(wanted["at"]), CHANGE_WRITES)
+            change_space(wanted["name"], Workspace.open(Path(wanted["root"])), wanted["change"], print)
             return 0
         if wanted["at"] is not None:
             watch(die_at(wanted["at"]))
