@@ -7,6 +7,7 @@ gigabyte of memory.
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -95,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     parsed = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         root = parsed.root or Path(scratch)
         if not (root / "optuna.journal").exists():
@@ -106,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"--classes {parsed.classes}",
         "hardware": hardware(),
         "date": today(),
+        "load": round(load, 1),
         "versions": versions(("optuna", "plotly", "starlette", "uvicorn", "playwright")),
         **asdict(found),
         "claims": found.claims,
