@@ -9,9 +9,11 @@ from dashboards.figures.best import best_table
 from dashboards.figures.class_curves import class_curves_table, draw_class_curves
 from dashboards.figures.class_difference import class_difference_table, draw_class_difference
 from dashboards.figures.class_iou import class_iou_table, draw_class_iou
+from dashboards.figures.confusion import confusion_table, draw_confusion
 from dashboards.figures.cost import cost_table, draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
 from dashboards.figures.expected_best import draw_expected_best, expected_best_table
+from dashboards.figures.finalists import draw_finalists, finalists_table
 from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance, importance_table
 from dashboards.figures.importance_classes import draw_importance_classes, importance_classes_table
@@ -33,6 +35,8 @@ from search.records.study import StudyRecord
 
 FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyRecord], Table]]] = {
     "promotion": (draw_promotion, promotion_table),
+    "confusion": (draw_confusion, confusion_table),
+    "finalists": (draw_finalists, finalists_table),
     "history": (draw_history, history_table),
     "expected-best": (draw_expected_best, expected_best_table),
     "importance": (draw_importance, importance_table),

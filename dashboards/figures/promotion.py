@@ -13,7 +13,8 @@ TITLE = "Final evaluation on the test split"
 
 
 def promotion_table(study: StudyRecord) -> list[dict[str, Any]]:
-    """One dict per figure: the metric, pixel accuracy, then IoU per class, on validation and test (None: undefined).
+    """One dict per figure: the metric, pixel accuracy, then IoU per class, on validation and test (None: undefined);
+    where the record has them, both ends of the 95 % interval on test and in how many test images a class is.
 
     Empty where the study has not been promoted.
     """
@@ -29,9 +30,17 @@ def promotion_table(study: StudyRecord) -> list[dict[str, Any]]:
             "test": test["pixel_accuracy"],
         },
     ]
-    return rows + [
+    rows += [
         {"figure": f"IoU {name}", "validation": validation["iou"][name], "test": value}
         for name, value in test["iou"].items()
+    ]
+    if "interval" not in test:
+        return rows
+    intervals = [test["interval"], None, *(test["iou_interval"][name] for name in test["iou"])]
+    images = [test["images"], test["images"], *(test["images_with"][name] for name in test["iou"])]
+    return [
+        {**row, "95 % from": interval and interval[0], "95 % to": interval and interval[1], "test images": count}
+        for row, interval, count in zip(rows, intervals, images, strict=True)
     ]
 
 
@@ -64,6 +73,7 @@ def draw_promotion(study: StudyRecord) -> go.Figure:
             y=list(range(len(rows))),
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 10, "line": {"width": 2, "color": colour}},
+            error_x=_whiskers(rows, colour) if split == "test" else None,
             name=split,
             hoverinfo="text",
             hovertext=[f"{plotly_text(row['figure'])}, {split}: {shown_score(row[split])}" for row in rows],
@@ -76,8 +86,37 @@ def draw_promotion(study: StudyRecord) -> go.Figure:
         figure,
         title=TITLE,
         subtitle=promotion_words(study),
+        notes=_interval_notes(record["test"]),
         alt=f"{record['metric']} is {shown_score(record['test']['miou'])} on test and "
         f"{shown_score(record['validation']['miou'])} on validation.",
         height=90 + 26 * len(rows),
         top=40,
     )
+
+
+def _whiskers(rows: list[dict[str, Any]], colour: str) -> dict[str, Any] | None:
+    """The 95 % intervals as plotly's error bars; None where the record is an older one, without any."""
+    if "95 % from" not in rows[0]:
+        return None
+    known = [row["test"] is not None and row["95 % from"] is not None for row in rows]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [row["95 % to"] - row["test"] if one else 0.0 for row, one in zip(rows, known, strict=True)],
+        "arrayminus": [row["test"] - row["95 % from"] if one else 0.0 for row, one in zip(rows, known, strict=True)],
+        "color": colour,
+        "thickness": 1.4,
+        "width": 3,
+    }
+
+
+def _interval_notes(test: dict[str, Any]) -> list[str]:
+    resampling = test.get("resampling")
+    if resampling is None:
+        return []
+    notes = [f"Whiskers: 95 % intervals, {resampling['words']}."]
+    if test["unreliable"]:
+        notes.append(
+            f"Warning: in too few test images for an interval to be relied on: {', '.join(test['unreliable'])}."
+        )
+    return notes
