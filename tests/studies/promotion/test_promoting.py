@@ -1,0 +1,148 @@
+"""A pruned finalist trained to the end, chosen and promoted; runs are trained here, so that no Ray is needed."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from search.states import Reason
+from search.storage import open_storage
+from studies.confirm import KEPT_FACTS, Confirmatory
+from studies.facts import gather_facts
+from studies.promotion.deciding import find_finalists
+from studies.promotion.promote import promote_winner
+from studies.promotion.replicates import promotion_runs, read_replicated
+from studies.promotion.table import choice_table, promotion_lines, promotion_table
+from studies.stored import StudyError, open_study, save_settings
+from studies.study_file import parse_study
+from studies.study_settings import StudySettings
+from studies.vault import TestVault, VaultError
+from studies.workspace import Workspace
+from tests.studies.rayless import Lines
+from trainables.settings import TrialSettings
+from trainables.trial_run import TrialRun
+
+FILE = """
+name: short
+trial:
+  epochs: 2
+  data: {format: terrain, terrain: {images: 40, seed: 1}}
+  model: {width: 2, depth: 2}
+space: {optimizer.lr: {low: 1e-4, high: 1e-2, log: true}}
+search: {trials: 1}
+promotion: {seeds: 2}
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    for name in ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return Workspace.open(tmp_path)
+
+
+@pytest.fixture
+def settings(workspace: Workspace) -> StudySettings:
+    """A study whose only trial was pruned after its first epoch."""
+    settings = parse_study(FILE, "study.yaml", "short")
+    study = optuna.create_study(
+        study_name="short", storage=open_storage(workspace.storage, write=True), direction="maximize"
+    )
+    study.set_user_attr("facts", gather_facts(settings, workspace))
+    save_settings(study, settings)
+    study.add_trial(
+        create_trial(
+            state=TrialState.PRUNED,
+            params={"optimizer.lr": 3e-3},
+            distributions={"optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True)},
+            intermediate_values={1: 0.1},
+            user_attrs={"reason": Reason.PRUNED},
+        )
+    )
+    return settings
+
+
+def confirm(workspace: Workspace) -> optuna.Study:
+    storage = open_storage(workspace.storage, write=True)
+    return optuna.create_study(study_name="short/confirm", storage=storage, direction="maximize", load_if_exists=True)
+
+
+def train(run: Confirmatory, number: int, settings: StudySettings, workspace: Workspace) -> float:
+    """Train a run as a worker does, and add it to NAME/confirm; returns its value."""
+    attributes = run.attributes()
+    own = TrialSettings.model_validate(attributes["settings"])
+    trained = TrialRun(own, workspace.trial_folder("short/confirm", number), workspace.cache, threads=1)
+    values = {}
+    while (row := trained.next_row())["end"] is None:
+        values[row["epoch"]] = row["value"]
+    values[row["epoch"]] = row["value"]
+    facts = gather_facts(settings.model_copy(update={"trial": own}), workspace)
+    best = max(values, key=values.__getitem__)
+    more = {"facts": {key: facts[key] for key in KEPT_FACTS}, "best_epoch": best, "reason": Reason.FINISHED}
+    confirm(workspace).add_trial(
+        create_trial(
+            state=TrialState.COMPLETE,
+            value=values[best],
+            intermediate_values=values,
+            user_attrs={**attributes, **more},
+        )
+    )
+    return float(values[best])
+
+
+# MLflow warns that it has no example and no type hints; the command line shows no warnings.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.slow
+def test_a_pruned_finalist_is_trained_to_the_end_and_promoted(settings: StudySettings, workspace: Workspace) -> None:
+    finalists = find_finalists(settings, open_study("short", workspace), workspace)
+    runs = promotion_runs(finalists, settings)
+    values = [train(run, number, settings, workspace) for number, run in enumerate(runs)]
+    outcome, record = promote_winner("short", workspace, None, Lines())
+    assert record is not None
+    assert not outcome.interrupted
+    (finalist,) = record["choice"]["finalists"]
+    assert (finalist["trial"], finalist["pruned"], finalist["runs"], finalist["seeds"]) == (0, True, [1, 2], [1, 2])
+    assert finalist["value"] == values[0]
+    assert finalist["miou"] == pytest.approx(values[1:], abs=5e-7)
+    assert record["choice"]["optimism"] == pytest.approx(values[0] - sum(values[1:]) / 2, abs=5e-7)
+    # The weights are those of the run that trained it to the end.
+    assert (record["study"], record["trial"], record["run"], record["chosen_by"]) == (
+        "short", 0, 0, "mean over replicates",
+    )  # fmt: skip
+    assert record["validation"]["miou"] == pytest.approx(values[0], abs=5e-7)
+    assert open_study("short", workspace).user_attrs["promotion"] == record
+    (opening, _) = TestVault(workspace.storage, record["fingerprint"]).entries()
+    assert opening["subject"]["study"] == "short/confirm"
+    assert [choice_table(record["choice"]).row_count, promotion_table(record).row_count] == [1, 7]
+    assert "2 seeds are a screen" in "\n".join(promotion_lines(record))
+    with pytest.raises(VaultError, match=r"opening 1: .* study 'short/confirm', trial 0"):
+        promote_winner("short", workspace, None, Lines())
+
+
+def test_a_finalist_with_a_replicate_that_diverged_cannot_be_chosen(
+    settings: StudySettings, workspace: Workspace
+) -> None:
+    (finalist,) = find_finalists(settings, open_study("short", workspace), workspace)
+    study = confirm(workspace)
+    for index, run in enumerate(promotion_runs([finalist], settings)):
+        assert read_replicated(finalist, settings, study, workspace) is None
+        diverged = index == 2
+        study.add_trial(
+            create_trial(
+                state=TrialState.PRUNED if diverged else TrialState.COMPLETE,
+                value=None if diverged else 0.5,
+                user_attrs={**run.attributes(), "reason": Reason.DIVERGED if diverged else Reason.FINISHED},
+            )
+        )
+    found = read_replicated(finalist, settings, study, workspace)
+    assert found is not None
+    assert (found.why_out, found.replicates) == ("diverged with seed 2", ())
+
+
+def test_a_study_without_a_trial_that_could_be_promoted_says_so(workspace: Workspace) -> None:
+    study = optuna.create_study(study_name="empty", storage=open_storage(workspace.storage, write=True))
+    save_settings(study, parse_study(FILE, "study.yaml", "empty"))
+    with pytest.raises(StudyError, match="has no trial that could be promoted yet; `contourney resume`"):
+        promote_winner("empty", workspace, None, Lines())
