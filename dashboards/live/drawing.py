@@ -17,8 +17,8 @@ from dashboards.thinning import spread_by_rank
 from search.records.live import Snapshot
 from search.records.study import StudyRecord, TrialRecord
 
-# The promotion has a page of its own.
-OWN_PAGE = "promotion"
+# What the promotion's own page shows.
+PROMOTION = ("promotion", "finalists")
 SLICE = "slice-"
 # What is computed for seconds comes last.
 LAST = ("importance-methods", "importance-classes")
@@ -55,13 +55,19 @@ class Drawings:
 def figures_of(study: StudyRecord) -> dict[str, tuple[Draw, Callable[[StudyRecord], Table]]]:
     """What draws and what tabulates each figure of a study's page, in the page's order."""
     ordered = sorted(FIGURES, key=lambda key: key in LAST)
-    found = {key: FIGURES[key] for key in ordered if key != OWN_PAGE}
+    found = {key: FIGURES[key] for key in ordered if key not in PROMOTION}
     for index, path in enumerate(parameter_axes(study)):
         found[f"{SLICE}{index}"] = (
             lambda study, path=path: draw_slice(study, path),  # type: ignore[misc]
             lambda study, path=path: slice_table(study, path),  # type: ignore[misc]
         )
     return found
+
+
+def promotion_figures(study: StudyRecord) -> dict[str, Draw]:
+    """What draws each figure of the promotion's page; the finalists' only where some were compared."""
+    compared = bool(study.facts.get("promotion", {}).get("choice"))
+    return {key: FIGURES[key][0] for key in PROMOTION if key in FIGURES and (compared or key == "promotion")}
 
 
 def figure_json(key: str, figure: go.Figure) -> str:

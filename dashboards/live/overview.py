@@ -1,4 +1,4 @@
-"""Tables of the live pages: all studies, the trials of one, chosen trials side by side, a promotion's record."""
+"""Tables of the live pages: all studies, the trials of one, chosen trials side by side."""
 
 import math
 import time
@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from dashboards.classes import class_ious, class_names_and_shares
-from dashboards.live.one_trial import flat
 from dashboards.outcomes import best_trial, count_outcomes, outcome
 from dashboards.parameters import parameter_axes
 from dashboards.summary import COUNTED
@@ -122,15 +121,6 @@ def compared_classes(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[
     ]
 
 
-def promotion_record(study: StudyRecord) -> list[dict[str, str]]:
-    """Everything that the promotion recorded, by dotted path; long lists by their length."""
-    record = study.facts.get("promotion", {})
-    return [
-        {"what": path, "value": f"{len(value)} values" if _is_table(value) else shown(value)}
-        for path, value in flat(record).items()
-    ]
-
-
 def mlflow_link(tracking: str, run_id: str | None) -> str | None:
     """The page of a run on a tracking server, without user and password; None where there is no server or run."""
     parts = urlsplit(tracking)
@@ -147,7 +137,3 @@ def _rank(study: StudyRecord, trial: TrialRecord) -> tuple[bool, float, int]:
 
 def _signed(difference: float) -> str:
     return "undefined" if math.isnan(difference) else f"{difference:+.4f}"
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and isinstance(value[0], (list, dict))

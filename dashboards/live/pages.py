@@ -22,20 +22,19 @@ from starlette.routing import Route
 from dashboards.figures.best import best_table
 from dashboards.figures.class_difference import draw_class_difference
 from dashboards.figures.curves import draw_curves
-from dashboards.figures.promotion import draw_promotion, promotion_table
 from dashboards.frame import caption, why_no_value
 from dashboards.live import one_trial
-from dashboards.live.drawing import Drawings, figure_json, figures_of
+from dashboards.live.drawing import Drawings, figure_json, figures_of, promotion_figures
 from dashboards.live.overview import (
     SORTS,
     compared_classes,
     compared_results,
     compared_settings,
     mlflow_link,
-    promotion_record,
     study_row,
     trials_page,
 )
+from dashboards.live.promoted import choice_facts, evaluation_table, finalist_table, pair_table, whole_record
 from dashboards.outcomes import best_trial, outcome, ranked
 from dashboards.palette import DARK
 from dashboards.panel import ASSETS, TABLE_ROWS, environment
@@ -72,7 +71,7 @@ class Pages:
             f"{study}/compare": self._compare,
             f"{study}/compare/figure/{{figure}}": self._compare_figure,
             f"{study}/promotion": self._promotion,
-            f"{study}/promotion/figure": self._promotion_figure,
+            f"{study}/promotion/figure/{{figure}}": self._promotion_figure,
             trial: self._trial,
             f"{trial}/figure/{{figure}}": self._trial_figure,
         }
@@ -213,12 +212,25 @@ class Pages:
         snapshot = self._snapshot(request)
         study = snapshot.study
         run_id = study.facts.get("promotion", {}).get("mlflow_run_id")
-        values = {"table_": promotion_table(study), "record": promotion_record(study), "best": best_trial(study)}
-        link = mlflow_link(self._tracking, run_id)
-        return self._page("promotion", {**values, "run_id": run_id, "run_link": link}, snapshot)
+        values = {
+            "figures": [(key, _words(key)) for key in promotion_figures(study)],
+            "evaluation": evaluation_table(study),
+            "finalists": finalist_table(study),
+            "pairs": pair_table(study),
+            "facts": choice_facts(study),
+            "record": whole_record(study),
+            "best": best_trial(study),
+            "run_id": run_id,
+            "run_link": mlflow_link(self._tracking, run_id),
+        }
+        return self._page("promotion", values, snapshot)
 
     def _promotion_figure(self, request: Request) -> Response:
-        return _json(figure_json("promotion", draw_promotion(self._snapshot(request).study)))
+        study, key = self._snapshot(request).study, request.path_params["figure"]
+        draw = promotion_figures(study).get(key)
+        if draw is None:
+            raise HTTPException(404, f"no figure {key!r}")
+        return _json(figure_json(key, draw(study)))
 
     def _snapshot(self, request: Request) -> Snapshot:
         """The study that an address names; no part of the address ever becomes a path."""

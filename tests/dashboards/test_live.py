@@ -94,7 +94,33 @@ def test_the_promotion_is_shown_with_its_record(served: Served) -> None:
     page = served.get(served.study("terrain", path="/promotion")).text
     for words in ("0.6012", "more data", "f" * 64, "test.iou.sand"):
         assert words in page
+    figure = json.loads(served.get(served.study("terrain", path="/promotion/figure/promotion")).text)
+    assert figure["missing"] is None
     assert "contourney promote" in served.get(served.study(EVIL, path="/promotion")).text
+
+
+def test_a_choice_by_replicates_is_shown_with_finalists_pairs_and_intervals(tmp_path: Path) -> None:
+    builder = Builder(tmp_path)
+    builder.trial(2, TrialState.COMPLETE, "finished")
+    one = {"pruned": False, "left_out": None, "sd": 0.01, "interval": [0.58, 0.62], "device_s": 90.0}
+    choice = {
+        "seeds": 3, "kind": "screen", "optimism": 0.0123, "seed_sd": 0.0101, "winner": 0,
+        "finalists": [
+            {"trial": 0, "value": 0.65, "mean": 0.6377, **one},
+            {"trial": 1, "value": 0.64, "pruned": True, "left_out": "one run failed"},
+        ],
+        "pairs": [{"trials": [0, 1], "difference": 0.004, "se": 0.01, "df": 4, "p": 0.3, "p_holm": 0.3}],
+    }  # fmt: skip
+    interval = {"interval": [0.55, 0.64], "iou_interval": {"soil": [0.6, 0.8]}, "resampling": "whole groups"}
+    unsure = {"unreliable": ["soil"], "images_with": {"soil": 3}}
+    test = {**PROMOTION["test"], **interval, **unsure}
+    builder.study.set_user_attr("promotion", {**PROMOTION, "choice": choice, "test": test, "gap": -0.05})
+    with serving(tmp_path) as served:
+        page = served.get(served.study("terrain", path="/promotion")).text
+    for words in ("0.6377", "(trained to the end)", "one run failed", "not shown to differ", "0.5500 to 0.6400"):
+        assert words in page
+    for words in ("in 3 images: unreliable", "3 other seeds each, a screen", "-0.0500", "+0.0123 above its own mean"):
+        assert words in page
 
 
 @pytest.mark.parametrize(
@@ -109,6 +135,7 @@ def test_the_promotion_is_shown_with_its_record(served: Served) -> None:
         ("/table/nothing", 404, "no figure"),
         ("/trial/99", 404, "no trial 99"),
         ("/trial/0/figure/nothing", 404, "no figure"),
+        ("/promotion/figure/nothing", 404, "no figure"),
         ("/compare/figure/classes?trial=0&trial=1&trial=2", 404, "of 3 trials"),
         ("/trials?sort=nothing", 400, "newest, number, best, state"),
         ("/trials?page=-1", 400, "expected a number"),
