@@ -33,12 +33,13 @@ def contourney(*arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.Com
 def ready(root: Path) -> Path:
     """A new workspace in which MLflow's tables are there already: making them takes seconds of CPU, a copy none."""
     root.mkdir(parents=True)
-    shutil.copy(_tables(), root / "mlflow.db")
+    shutil.copy(Path(_tables().name) / "mlflow.db", root)
     return root
 
 
 @cache
-def _tables() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="contourney-tables-")) / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+def _tables() -> tempfile.TemporaryDirectory[str]:
+    """Gone when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="contourney-tables-")
+    MlflowClient(f"sqlite:///{folder.name}/mlflow.db").search_experiments()
+    return folder
