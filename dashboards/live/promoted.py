@@ -20,7 +20,7 @@ def evaluation_table(study: StudyRecord) -> list[dict[str, Any]]:
     if record is None:
         return []
     validation, test = record["validation"], record["test"]
-    intervals, unreliable = test.get("iou_interval", {}), test.get("unreliable", ())
+    intervals, unreliable = test.get("iou_interval") or {}, test.get("unreliable") or ()
     rows = [
         _row(record["metric"], validation["miou"], test["miou"], test.get("interval")),
         _row("pixel accuracy", validation["pixel_accuracy"], test["pixel_accuracy"], None),
@@ -45,7 +45,7 @@ def choice_facts(study: StudyRecord) -> list[dict[str, str]]:
         if choice
         else None,
         "spread of seeds": f"{choice['seed_sd']:.4f} (standard deviation, pooled)" if choice else None,
-        "intervals": test.get("resampling"),
+        "intervals": (test.get("resampling") or {}).get("words"),
         "test less validation": f"{record['gap']:+.4f}" if "gap" in record else None,
         "opening": f"{record['opening']} of this test set" if record else None,
         "opened again": record.get("again"),

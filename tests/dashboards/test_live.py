@@ -111,13 +111,24 @@ def test_a_choice_by_replicates_is_shown_with_finalists_pairs_and_intervals(tmp_
         ],
         "pairs": [{"trials": [0, 1], "difference": 0.004, "se": 0.01, "df": 4, "p": 0.3, "p_holm": 0.3}],
     }  # fmt: skip
-    interval = {"interval": [0.55, 0.64], "iou_interval": {"soil": [0.6, 0.8]}, "resampling": "whole groups"}
+    interval = {
+        "interval": [0.55, 0.64],
+        "iou_interval": {"soil": [0.6, 0.8]},
+        "resampling": {"words": "whole groups", "conditional": True},
+    }
     unsure = {"unreliable": ["soil"], "images_with": {"soil": 3}}
     test = {**PROMOTION["test"], **interval, **unsure}
     builder.study.set_user_attr("promotion", {**PROMOTION, "choice": choice, "test": test, "gap": -0.05})
     with serving(tmp_path) as served:
         page = served.get(served.study("terrain", path="/promotion")).text
-    for words in ("0.6377", "(trained to the end)", "one run failed", "not shown to differ", "0.5500 to 0.6400"):
+    for words in (
+        "0.6377",
+        "(trained to the end)",
+        "one run failed",
+        "whole groups",
+        "not shown to differ",
+        "0.5500 to 0.6400",
+    ):
         assert words in page
     for words in ("in 3 images: unreliable", "3 other seeds each, a screen", "-0.0500", "+0.0123 above its own mean"):
         assert words in page
