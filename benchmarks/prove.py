@@ -78,9 +78,10 @@ def prove_recompute(proof: Proof) -> list[Figure | Block]:
 
 
 def prove_promote(proof: Proof) -> list[Figure | Block]:
-    """The winner is evaluated once on the test split; a second opening is refused."""
+    """The search's best trial is evaluated once on the test split, as it is; a second opening is refused."""
     records, _ = unet_study(proof)
-    arguments = ("promote", UNET, "--workspace", str(proof.workspace), "--json")
+    best = str(records.best.number)
+    arguments = ("promote", UNET, "--trial", best, "--workspace", str(proof.workspace), "--json")
     if "promotion" not in records.attributes:
         contourney(*arguments).must_exit(0)
         records = read_records(proof.workspace, UNET)
