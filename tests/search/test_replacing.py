@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
@@ -18,7 +18,9 @@ from search.replacing import COPY, load_whole, repair, replace, replaced_names, 
 from search.retrying import CreatingOnce
 from search.storage import open_storage
 
-OLD, NEW = ({"lr": FloatDistribution(1e-3, high)} for high in (1e-2, 1e-1))
+OLD: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-3, 1e-2)}
+NEW: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-3, 1e-1)}
+# DEL ({"lr": FloatDistribution(1e-3, high)} for high in (1e-2, 1e-1))
 TRIALS = 2
 WRITES = [(JournalFileBackend, "append_logs")] + [
     (CreatingOnce, method) for method in ("create_new_study", "set_study_user_attr", "create_new_trial", "delete_study")
@@ -29,7 +31,7 @@ class Death(BaseException):
     """The process ends here."""
 
 
-def content(distributions: dict[str, FloatDistribution]) -> StudyContent:
+def content(distributions: dict[str, BaseDistribution]) -> StudyContent:
     trials = [
         create_trial(params={"lr": 1e-3 * number}, distributions=distributions, value=0.1 * number)
         for number in range(1, TRIALS + 1)
