@@ -22,15 +22,14 @@ def confusion_table(study: StudyRecord) -> list[dict[str, Any]]:
     one, without a matrix.
     """
     names, matrix = _matrix(study)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for target, counts in zip(names, matrix, strict=True):
         total = sum(counts)
-        found = [
+        rows += [
             {"target": target, "prediction": name, "pixels": count, "share of target": count / total}
-            for name, count in zip(names, counts, strict=True)
+            for count, name in sorted(zip(counts, names, strict=True), key=lambda pair: -pair[0])
             if count
         ]
-        rows += sorted(found, key=lambda row: -row["pixels"])
     return rows
 
 

@@ -8,9 +8,11 @@ from dashboards.frame import caption, frame, missing, why_no_value
 from dashboards.outcomes import Outcome, is_better, outcome
 from dashboards.palette import INK
 from dashboards.text import hover, plotly_text, shown_score
+from dashboards.thinning import spread_by_rank, thinned_words
 from search.records.study import StudyRecord
 
 TITLE = "History"
+MOST_TRIALS = 2000
 
 
 def history_table(study: StudyRecord) -> list[dict[str, Any]]:
@@ -32,12 +34,18 @@ def history_table(study: StudyRecord) -> list[dict[str, Any]]:
 def draw_history(study: StudyRecord) -> go.Figure:
     """Points by the way the trial ended, and a step line of the best so far."""
     rows = history_table(study)
-    shown_trials = [trial for trial in study.trials if trial.value is not None]
+    with_value = [trial for trial in study.trials if trial.value is not None]
+    shown_trials = spread_by_rank(with_value, lambda trial: trial.value or 0.0, MOST_TRIALS)
     subtitle = caption(study, shown_trials)
     if not rows:
         return missing(TITLE, subtitle, why_no_value(study))
     figure = go.Figure()
-    with_best = [row for row in rows if row["best so far"] is not None]
+    known = [row for row in rows if row["best so far"] is not None]
+    with_best = [
+        row
+        for index, row in enumerate(known)
+        if index in (0, len(known) - 1) or row["best so far"] != known[index - 1]["best so far"]
+    ]
     figure.add_scatter(
         x=[row["trial"] for row in with_best],
         y=[row["best so far"] for row in with_best],
@@ -67,7 +75,10 @@ def draw_history(study: StudyRecord) -> go.Figure:
         figure,
         title=TITLE,
         subtitle=subtitle,
-        notes=["A complete trial counts with its best epoch, a pruned one with its last."],
+        notes=[
+            "A complete trial counts with its best epoch, a pruned one with its last.",
+            *thinned_words(len(shown_trials), len(with_value)),
+        ],
         alt=alt + (f"; the best is {shown_score(best)}." if best is not None else "; none is complete yet."),
         top=44,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 from optuna.trial import TrialState
 
-from dashboards.figures import curves, parallel, slice
+from dashboards.figures import curves, history, parallel, slice
 from dashboards.thinning import spread_by_rank
 from tests.dashboards.studies import Builder
 
@@ -24,7 +24,7 @@ def test_few_and_equal_values_are_all_kept() -> None:
 
 
 def test_figures_keep_best_and_worst_and_say_what_they_left_out(builder: Builder, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    for module in (curves, parallel, slice):
+    for module in (curves, history, parallel, slice):
         monkeypatch.setattr(module, "MOST_TRIALS", 3)
     for value in (0.5, 0.2, 0.3, 0.9, 0.4):
         builder.trial([value], TrialState.COMPLETE, "finished")
@@ -32,6 +32,8 @@ def test_figures_keep_best_and_worst_and_say_what_they_left_out(builder: Builder
     drawn = [curves.draw_curves(study), parallel.draw_parallel(study), slice.draw_slice(study, "optimizer.lr")]
     for figure in drawn:
         assert "3 of 5 trials, evenly by rank, the best and the worst among them." in figure.layout.meta["notes"]
+    points = next(trace for trace in history.draw_history(study).data if trace.mode == "markers")
+    assert sorted(points.y) == [0.2, 0.4, 0.9]
     ends = next(trace for trace in drawn[0].data if trace.mode == "markers")
     assert sorted(ends.y) == [0.2, 0.4, 0.9]
     assert sorted(drawn[2].data[0].y) == [0.2, 0.4, 0.9]
