@@ -20,7 +20,6 @@ from search.storage import open_storage
 
 OLD: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-3, 1e-2)}
 NEW: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-3, 1e-1)}
-# DEL ({"lr": FloatDistribution(1e-3, high)} for high in (1e-2, 1e-1))
 TRIALS = 2
 WRITES = [(JournalFileBackend, "append_logs")] + [
     (CreatingOnce, method) for method in ("create_new_study", "set_study_user_attr", "create_new_trial", "delete_study")
