@@ -10,6 +10,7 @@ from dashboards.figures.class_curves import class_curves_table, draw_class_curve
 from dashboards.figures.class_difference import class_difference_table, draw_class_difference
 from dashboards.figures.class_iou import class_iou_table, draw_class_iou
 from dashboards.figures.confusion import confusion_table, draw_confusion
+from dashboards.figures.contour import contour_table, draw_contour
 from dashboards.figures.cost import cost_table, draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
 from dashboards.figures.expected_best import draw_expected_best, expected_best_table
@@ -42,6 +43,7 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyReco
     "importance": (draw_importance, importance_table),
     "importance-methods": (draw_importance_methods, importance_methods_table),
     "importance-classes": (draw_importance_classes, importance_classes_table),
+    "contour": (draw_contour, contour_table),
     "parallel": (draw_parallel, parallel_table),
     "curves": (draw_curves, curves_table),
     "losses": (draw_losses, losses_table),

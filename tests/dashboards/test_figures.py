@@ -12,6 +12,7 @@ from dashboards.figures.class_curves import draw_class_curves
 from dashboards.figures.class_difference import draw_class_difference
 from dashboards.figures.class_iou import class_iou_table, draw_class_iou
 from dashboards.figures.confusion import draw_confusion
+from dashboards.figures.contour import draw_contour
 from dashboards.figures.cost import draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
 from dashboards.figures.finalists import draw_finalists
@@ -34,7 +35,7 @@ DRAWN = (
     draw_history, draw_importance, draw_parallel, draw_curves,
     draw_importance_classes, draw_importance_methods, draw_class_iou, draw_promotion,
     draw_cost, draw_pruning, draw_timeline, draw_losses, draw_class_curves, draw_class_difference,
-    draw_confusion, draw_finalists,
+    draw_confusion, draw_finalists, draw_contour,
 )  # fmt: skip
 
 

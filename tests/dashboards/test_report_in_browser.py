@@ -23,6 +23,7 @@ FIGURES = [
     "importance-classes",
     "curves",
     "parallel",
+    "contour",
     "losses",
     "class-iou",
     "class-difference",
