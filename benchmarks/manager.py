@@ -26,13 +26,13 @@ from benchmarks.reporting import EPOCHS, PeerReporting, Reporting
 from search.budget import Budget
 from search.samplers import SAMPLERS, derive_seed
 from search.storage import open_storage
-from studies.driver import run_trials
-from studies.ray_start import local_or_cluster
-from studies.resources import Slots
-from studies.searching import searching
-from studies.space_checks import study_space
+from studies.files.space_checks import study_space
+from studies.files.study_file import parse_study
+from studies.running.driver import run_trials
+from studies.running.ray_start import local_or_cluster
+from studies.running.resources import Slots
+from studies.running.searching import searching
 from studies.stored import save_settings
-from studies.study_file import parse_study
 from studies.workspace import Workspace
 
 TRIALS, WORKERS, REPEATS, WARM_UP = 100, 2, 3, 4

@@ -18,7 +18,7 @@ from ray import tune
 from benchmarks.manager import WARM_UP, WORKERS, run_ours
 from benchmarks.measure import Comparison, measure_pairs, ratios
 from benchmarks.reporting import EPOCH_S, EPOCHS, Paced, PeerPaced, PeerReporting, Reporting
-from studies.ray_start import local_or_cluster
+from studies.running.ray_start import local_or_cluster
 
 TRIALS, REPEATS = 500, 1
 MOST = 1.2

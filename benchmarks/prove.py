@@ -21,7 +21,7 @@ from benchmarks.prove_recipes import prove_pretrained, prove_reports
 from benchmarks.prove_studies import MOBILENET, UNET, Proof, mobilenet_arguments, mobilenet_study, unet_study
 from benchmarks.records import read_records
 from benchmarks.results_page import Block, Figure, write_page
-from studies.study_file import load_study
+from studies.files.study_file import load_study
 
 KNOBS = ("optimizer.lr", "schedule.name", "loss.class_weights", "augment.set", "model.unfreeze")
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dashboards.masks import colour_mask
 from dashboards.palette import INK, MUTED, SURFACE, class_colour
-from studies.problems import did_you_mean
+from studies.files.problems import did_you_mean
 from studies.stored import StudyError
 from trainables.custom import is_own
 from trainables.data.augment import augment, build_pipeline

@@ -8,9 +8,9 @@ import numpy as np
 import optuna
 import torch
 
-from studies.places import trial_place
-from studies.retention import no_weights
+from studies.running.places import trial_place
 from studies.stored import StudyError, confirm_study, load_settings, open_study
+from studies.upkeep.retention import no_weights
 from studies.workspace import Workspace
 from trainables.data.errors import DataError
 from trainables.data.formats.decode import decode_image

@@ -7,7 +7,7 @@ from dashboards.comparison import comparison_figures, write_comparison
 from dashboards.export import write_figures
 from dashboards.report import study_figures, write_report
 from search.records.study import StudyRecord, read_study
-from studies.places import fetch_records
+from studies.running.places import fetch_records
 from studies.stored import open_study
 from studies.workspace import Workspace
 

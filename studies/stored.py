@@ -13,7 +13,7 @@ from search.lease import LeaseTaken, open_lease
 from search.replacing import load_whole, repair, replaced_names, whole_studies
 from search.states import COUNTED
 from search.storage import open_storage, storage_file
-from studies.study_settings import CONFIRM, StudySettings
+from studies.files.study_settings import CONFIRM, StudySettings
 from studies.workspace import Workspace
 
 

@@ -16,9 +16,9 @@ CASES = [
     ("search.records.mlflow_store", {"ray", "torch", "mlflow", "trainables", "studies", "dashboards"}),
     ("dashboards.report", {"ray", "torch", "mlflow", "trainables", "studies"}),
     ("dashboards.live.serve", {"ray", "torch", "mlflow", "trainables", "studies"}),
-    ("studies.worker", {"optuna", "mlflow", "plotly", "search", "dashboards"}),
+    ("studies.running.worker", {"optuna", "mlflow", "plotly", "search", "dashboards"}),
     ("studies.promotion.choice", {"ray", "torch", "mlflow", "trainables", "dashboards"}),
-    ("studies.ddp", {"optuna", "mlflow", "plotly", "search", "dashboards", "torch", "trainables"}),
+    ("studies.running.ddp", {"optuna", "mlflow", "plotly", "search", "dashboards", "torch", "trainables"}),
 ]
 
 

@@ -8,7 +8,7 @@ from studies.audit.init_text import study_text
 from studies.audit.reading import Listed, list_data
 from studies.audit.run import SEARCHED, run_audit
 from studies.audit.target import AuditError
-from studies.study_file import parse_study
+from studies.files.study_file import parse_study
 from trainables.data.errors import DataError
 from trainables.data.settings import DataSettings
 from trainables.data.splits import Split, sequence_and_frame

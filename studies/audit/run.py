@@ -8,7 +8,7 @@ from rich.progress import track
 
 from studies.audit.findings import Audit, find
 from studies.audit.reading import Listed, Seen, list_data, read_splits
-from studies.vault import TestVault
+from studies.promotion.vault import TestVault
 from studies.workspace import Workspace
 from trainables.data.dataset import SPLIT_PARAMETERS
 from trainables.data.fingerprints import split_fingerprint

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from studies.overrides import apply_overrides, read_overrides
-from studies.problems import Sources, StudyFileError, render
-from studies.validation import validate
+from studies.files.overrides import apply_overrides, read_overrides
+from studies.files.problems import Sources, StudyFileError, render
+from studies.files.validation import validate
 from trainables.custom import is_own
 from trainables.data.formats.table import FORMATS
 from trainables.data.settings import DataSettings

@@ -16,8 +16,8 @@ from packaging.specifiers import SpecifierSet
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from studies.doctor.finding import Finding, Level, clock_finding
-from studies.ray_start import local_or_cluster, ray_nodes
-from studies.resources import RayNotStarted, ResourceError
+from studies.running.ray_start import local_or_cluster, ray_nodes
+from studies.running.resources import RayNotStarted, ResourceError
 from studies.workspace import Workspace
 from trainables.data.cache import readable
 

@@ -12,7 +12,7 @@ from search.records.mlflow_store import TrackingError, check_tracking
 from search.replacing import whole_studies
 from search.storage import StorageError, connect_arguments, is_url, masked, open_storage, shown, storage_file
 from studies.doctor.finding import Finding, Level, clock_finding
-from studies.recording import answering
+from studies.running.recording import answering
 from studies.stored import study_names
 from studies.workspace import Workspace
 

@@ -7,13 +7,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.confirm import PROMOTION, Confirmatory, find_run
+from studies.confirmatory.confirm import PROMOTION, Confirmatory, find_run
+from studies.confirmatory.rows import ROLE, stored_settings
+from studies.files.rows_settings import row_settings
+from studies.files.study_settings import StudySettings
 from studies.promotion.deciding import Decision
 from studies.results import best_trial
-from studies.rows import ROLE, stored_settings
-from studies.rows_settings import row_settings
 from studies.stored import StudyError, confirm_study, open_study
-from studies.study_settings import StudySettings
 from studies.workspace import Workspace
 
 # The attribute of the search that keeps the record of its promotion.

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from studies.confirm import run_confirmatory
-from studies.launch import Outcome
-from studies.places import trial_place
+from studies.confirmatory.confirm import run_confirmatory
+from studies.files.study_settings import StudySettings
 from studies.promotion.choice import Choice, compare_finalists
 from studies.promotion.replicates import (
     Replicated,
@@ -22,10 +21,11 @@ from studies.promotion.replicates import (
 from studies.promotion.resampling import Resampling, plan_resampling
 from studies.promotion.settings import SEEDS_OF_A_CLAIM
 from studies.promotion.shortlist import Finalist, shortlist
-from studies.retention import no_weights
+from studies.running.launch import Outcome
+from studies.running.places import trial_place
+from studies.running.watcher import Watcher
 from studies.stored import StudyError, confirm_study, open_study
-from studies.study_settings import StudySettings
-from studies.watcher import Watcher
+from studies.upkeep.retention import no_weights
 from studies.workspace import Workspace
 from trainables.checkpoint import read_checkpoint
 from trainables.settings import TrialSettings

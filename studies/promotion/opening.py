@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from studies.facts import check_same_data, gather_facts, metric_name
-from studies.places import trial_place
 from studies.promotion.candidates import Candidate
+from studies.promotion.registration import register
 from studies.promotion.replicates import digest_of
 from studies.promotion.spread import intervals_of_test
-from studies.registration import register
-from studies.retention import no_weights
+from studies.promotion.vault import TestVault
+from studies.running.facts import check_same_data, gather_facts, metric_name
+from studies.running.places import trial_place
 from studies.stored import StudyError
-from studies.vault import TestVault
+from studies.upkeep.retention import no_weights
 from studies.workspace import Workspace
 from trainables.checkpoint import read_checkpoint
 from trainables.class_names import label_ids

@@ -3,14 +3,14 @@
 from typing import Any
 
 from search.lease import open_lease
-from studies.launch import Outcome
+from studies.files.study_settings import CONFIRM
 from studies.promotion.candidates import RECORD, named_trial, row_run, settings_with_row, winning_finalist
 from studies.promotion.deciding import decide, find_finalists
 from studies.promotion.opening import evaluate_once
+from studies.promotion.vault import TestVault
+from studies.running.launch import Outcome
+from studies.running.watcher import Watcher
 from studies.stored import StudyError, load_settings, open_study
-from studies.study_settings import CONFIRM
-from studies.vault import TestVault
-from studies.watcher import Watcher
 from studies.workspace import Workspace
 
 

@@ -10,13 +10,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.records.study import read_rows
-from studies.confirm import Confirmatory, find_run
-from studies.places import trial_place
+from studies.confirmatory.confirm import Confirmatory, find_run
+from studies.files.rows_settings import put
+from studies.files.study_settings import StudySettings
 from studies.promotion.intervals import ImageCounts
 from studies.promotion.shortlist import Finalist
 from studies.results import value_of
-from studies.rows_settings import put
-from studies.study_settings import StudySettings
+from studies.running.places import trial_place
 from studies.workspace import Workspace
 from trainables.class_names import label_ids
 from trainables.data.dataset import prepare

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studies import cli
+from studies.cli import app as cli
 
 Call = Callable[..., tuple[int, str, str]]
 

@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from studies.study_file import parse_study
-from studies.study_settings import StudySettings
+from studies.files.study_file import parse_study
+from studies.files.study_settings import StudySettings
 from studies.workspace import Workspace
 from tests.studies.rayless import drive
 from tests.studies.running import ready

@@ -27,13 +27,13 @@ from search.budget import Budget
 from search.first_trials import keep_first
 from search.lease import open_lease
 from search.storage import open_storage
-from studies.announcing import announcing
-from studies.changing import change_space
-from studies.searching import searching
-from studies.space_checks import study_space
+from studies.files.space_checks import study_space
+from studies.files.study_file import parse_study
+from studies.running.announcing import announcing
+from studies.running.searching import searching
+from studies.running.warm_start import first_trials
 from studies.stored import is_used, open_study, save_settings
-from studies.study_file import parse_study
-from studies.warm_start import first_trials
+from studies.upkeep.changing import change_space
 from studies.workspace import Workspace
 from tests.studies.running import ROOT, environment
 from trainables.settings import TrialSettings

@@ -23,14 +23,14 @@ from benchmarks.records import read_records
 from search.copying import find_difference, read_content, trial_data
 from search.lease import open_lease
 from search.storage import open_storage
-from studies.archive_file import MANIFEST, ArchiveError
-from studies.archive_reader import reading
-from studies.archiving import archive
-from studies.places import STORAGE
-from studies.restoring import restore
+from studies.files.study_settings import CONFIRM
+from studies.promotion.vault import TestVault, VaultError, promoted_trials
+from studies.running.places import STORAGE
 from studies.stored import StudyError, open_study, study_names
-from studies.study_settings import CONFIRM
-from studies.vault import TestVault, VaultError, promoted_trials
+from studies.upkeep.archive_file import MANIFEST, ArchiveError
+from studies.upkeep.archive_reader import reading
+from studies.upkeep.archiving import archive
+from studies.upkeep.restoring import restore
 from studies.workspace import Workspace
 from tests.servers import Postgres
 from tests.studies.commands import Call, caller
@@ -401,9 +401,9 @@ DYING = """
 import os, shutil, signal, sys
 from pathlib import Path
 from optuna.storages.journal import JournalFileBackend
-from studies import restoring
-from studies.places import STORAGE
-from studies.restoring import restore
+from studies.upkeep import restoring
+from studies.running.places import STORAGE
+from studies.upkeep.restoring import restore
 from studies.workspace import Workspace
 
 seen = 0

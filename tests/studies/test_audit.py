@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studies.vault import LEDGER
+from studies.promotion.vault import LEDGER
 from tests.studies.commands import Call, audited, caller, save, scene, write_scenes
 
 SPLIT = ("--set", "data.shares=[0.5, 0.3, 0.2]")
@@ -129,8 +129,8 @@ def test_the_drop_list_can_be_pasted_and_then_a_launch_has_nothing_against_the_d
     pasted = out[out.index("trial:\n  data:\n    drop: [") :]
     study = "space:\n  optimizer.lr: {low: 1e-4, high: 1e-2}\nsearch: {trials: 2}\n" + pasted
     Path("study.yaml").write_text(study)
-    from studies.facts import accepted_leak, gather_facts
-    from studies.study_file import load_study
+    from studies.files.study_file import load_study
+    from studies.running.facts import accepted_leak, gather_facts
     from studies.workspace import Workspace
 
     settings = load_study(
@@ -221,7 +221,7 @@ def test_test_is_read_only_if_asked_and_that_is_noted_in_the_ledger(call: Call, 
 
 
 def test_an_audit_is_no_opening(call: Call, data: Path, tmp_path: Path) -> None:
-    from studies.vault import TestVault
+    from studies.promotion.vault import TestVault
     from trainables.data.dataset import prepare
     from trainables.data.settings import DataSettings
     from trainables.data.splits import Split

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from studies.facts import accepted_leak, gather_facts
-from studies.study_file import load_study
-from studies.study_settings import StudySettings
+from studies.files.study_file import load_study
+from studies.files.study_settings import StudySettings
+from studies.running.facts import accepted_leak, gather_facts
 from studies.workspace import Workspace
 from tests.miniatures import write_npz, write_voc2012
 from tests.studies.commands import Call, caller, save, scene, write_scenes

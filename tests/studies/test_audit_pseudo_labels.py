@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from search.storage import open_storage
-from studies.facts import check_same_data, gather_facts
-from studies.problems import StudyFileError
+from studies.files.problems import StudyFileError
+from studies.files.study_file import load_study
+from studies.files.study_settings import StudySettings
 from studies.pseudo_label import folder_images, predict
+from studies.running.facts import check_same_data, gather_facts
 from studies.stored import StudyError, save_settings
-from studies.study_file import load_study
-from studies.study_settings import StudySettings
 from studies.workspace import Workspace
 from tests.miniatures import write_npz
 from tests.studies.commands import Call, caller, write_scenes

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from studies.augment_sheet import LINE, MARGIN, TILE_WIDTH, VERSIONS, headings, write_sheet
-from studies.study_file import parse_study
+from studies.files.study_file import parse_study
 from tests.studies.commands import Call, caller
 from trainables.data.augment import augment, build_pipeline
 from trainables.data.augment_settings import AugmentSettings, OversampleSettings

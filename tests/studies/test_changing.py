@@ -19,11 +19,11 @@ from search.lease import open_lease
 from search.records.study import read_study
 from search.replacing import COPY
 from search.storage import open_storage
-from studies.changing import CHANGES, change_space
+from studies.files.study_file import parse_study
+from studies.files.study_settings import CONFIRM
+from studies.promotion.vault import TestVault, promoted_trials
 from studies.stored import StudyError, load_settings, open_study, study_names
-from studies.study_file import parse_study
-from studies.study_settings import CONFIRM
-from studies.vault import TestVault, promoted_trials
+from studies.upkeep.changing import CHANGES, change_space
 from studies.workspace import Workspace
 from tests.servers import Postgres
 from tests.studies.commands import Call, caller

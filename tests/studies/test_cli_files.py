@@ -6,10 +6,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from studies import cli_files
-from studies.problems import StudyFileError
-from studies.recipe_files import recipe_text
-from studies.study_schema import study_schema
+from studies.cli import files as cli_files
+from studies.files.problems import StudyFileError
+from studies.files.recipe_files import recipe_text
+from studies.files.study_schema import study_schema
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.resources import ResourceError, plan
+from studies.files.study_checks import check_trials
+from studies.files.study_settings import ResourceSettings, StudySettings
+from studies.running.resources import ResourceError, plan
 from studies.stored import open_study
-from studies.study_checks import check_trials
-from studies.study_settings import ResourceSettings, StudySettings
 from studies.workspace import Workspace
 from tests.studies.ranked import BUG, LOW, MISHAPS
 from tests.studies.running import contourney, ready

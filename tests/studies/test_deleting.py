@@ -12,10 +12,10 @@ from mlflow import MlflowClient
 from search.lease import open_lease
 from search.records.mlflow_delete import DELETED
 from search.storage import open_storage
-from studies.places import keep_storage
+from studies.files.study_settings import CONFIRM
+from studies.promotion.vault import LEDGER, TestVault
+from studies.running.places import keep_storage
 from studies.stored import is_used, open_study
-from studies.study_settings import CONFIRM
-from studies.vault import LEDGER, TestVault
 from studies.workspace import Workspace
 from tests.studies.commands import Call, caller
 from tests.studies.prepared import FILE, NAME, copied, make
@@ -131,7 +131,7 @@ KILLED = """
 import os, signal, sys
 import mlflow, optuna, shutil
 from pathlib import Path
-from studies.deleting import delete
+from studies.upkeep.deleting import delete
 from studies.workspace import Workspace
 
 owner, name = {

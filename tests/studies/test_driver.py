@@ -3,7 +3,7 @@
 import pytest
 
 from search.states import Reason
-from studies.driver import is_hopeless
+from studies.running.driver import is_hopeless
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from PIL import Image
 from search.bridge import Bridge, Rules
 from search.budget import Budget
 from search.pruners import Horizon
-from studies.algorithms import study_pruner, study_sampler
-from studies.space_checks import study_space
+from studies.files.algorithms import study_pruner, study_sampler
+from studies.files.space_checks import study_space
+from studies.files.study_file import load_study, parse_study
 from studies.stored import open_study
-from studies.study_file import load_study, parse_study
 from studies.workspace import Workspace
 from tests.search.tabulated import Records
 from tests.studies.commands import Call, audited, caller, scene

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studies.fidelity import compare, fidelity_runs, kendall, plan_fidelity
+from studies.confirmatory.fidelity import compare, fidelity_runs, kendall, plan_fidelity
+from studies.files.study_file import parse_study
 from studies.stored import StudyError, confirm_study
-from studies.study_file import parse_study
 from studies.workspace import Workspace
 from tests.studies.running import contourney, ready
 

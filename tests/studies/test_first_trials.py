@@ -7,11 +7,11 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from search.first_trials import ENQUEUED, FIRST
-from studies.problems import StudyFileError
+from studies.files.problems import StudyFileError
+from studies.files.study_file import parse_study
+from studies.files.study_settings import StudySettings
+from studies.running.warm_start import first_trials
 from studies.stored import StudyError, open_study
-from studies.study_file import parse_study
-from studies.study_settings import StudySettings
-from studies.warm_start import first_trials
 from studies.workspace import Workspace
 from tests.studies.commands import Call, caller
 from tests.studies.prepared import FILE, NAME, make

@@ -11,12 +11,12 @@ from optuna.trial import TrialState
 from search.bridge import Bridge, Rules
 from search.budget import Budget
 from search.space import Space
-from studies import posting
-from studies.announcing import announcing
-from studies.posting import Poster
-from studies.problems import StudyFileError
+from studies.files.problems import StudyFileError
+from studies.files.study_file import parse_study
+from studies.running import posting
+from studies.running.announcing import announcing
+from studies.running.posting import Poster
 from studies.stored import open_study
-from studies.study_file import parse_study
 from studies.workspace import Workspace
 from tests.search.tabulated import DECLARED, EPOCHS, FIXED, KINDS, Records, row
 from tests.studies import prepared

@@ -9,8 +9,8 @@ import pytest
 import ray
 from ray._private import ray_constants
 
-from studies.ray_address import check_address
-from studies.ray_start import _private, local_or_cluster
+from studies.running.ray_address import check_address
+from studies.running.ray_start import _private, local_or_cluster
 
 pytestmark = pytest.mark.slow
 LISTENS = "0A"

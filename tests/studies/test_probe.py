@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from studies.corner import dearest_corner
-from studies.probe import Probe, probe_lines
-from studies.resources import Slots
-from studies.space_checks import study_space
-from studies.study_file import parse_study
+from studies.files.space_checks import study_space
+from studies.files.study_file import parse_study
+from studies.running.corner import dearest_corner
+from studies.running.probe import Probe, probe_lines
+from studies.running.resources import Slots
 from tests.studies.running import ROOT, command, contourney, environment
 from trainables.probe import Probed
 

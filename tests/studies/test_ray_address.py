@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from studies import ray_address
-from studies.ray_address import check_address
-from studies.resources import RayNotStarted, ResourceError
+from studies.running import ray_address
+from studies.running.ray_address import check_address
+from studies.running.resources import RayNotStarted, ResourceError
 from tests.studies import prepared
 from tests.studies.commands import Call, caller
 from tests.studies.hooked import receiving

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from studies.problems import StudyFileError
-from studies.recipe_files import recipe_names, recipe_summary, recipe_text, resolve
-from studies.space_checks import study_space
-from studies.study_file import load_study
+from studies.files.problems import StudyFileError
+from studies.files.recipe_files import recipe_names, recipe_summary, recipe_text, resolve
+from studies.files.space_checks import study_space
+from studies.files.study_file import load_study
 
 
 @pytest.fixture

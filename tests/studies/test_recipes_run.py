@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from dashboards.report import write_report
 from search.records.study import read_study
-from studies.recipe_files import recipe_names
+from studies.files.recipe_files import recipe_names
 from studies.results import study_status
 from studies.workspace import Workspace
 from tests.miniatures import write_npz, write_sunrgbd, write_voc2012

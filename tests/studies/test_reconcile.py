@@ -16,8 +16,8 @@ from optuna.trial import TrialState
 from search.lease import LeaseTaken, open_lease
 from search.records.mlflow_mirror import Changes
 from search.storage import open_storage
-from studies.reconcile import reconcile
 from studies.stored import StudyError, open_study
+from studies.upkeep.reconcile import reconcile
 from studies.workspace import Workspace
 from tests.servers import Served, mlflow_server
 from tests.studies import rayless

@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 from search.budget import Budget
 from search.lease import open_lease
 from search.requests import Enqueue, Extend, Stop, answer_to, post
-from studies import requesting
-from studies.requesting import Answer, Requests, check_enqueue, request, void_stops
 from studies.stored import open_study
+from studies.upkeep import requesting
+from studies.upkeep.requesting import Answer, Requests, check_enqueue, request, void_stops
 from studies.workspace import Workspace
 from tests.search.tabulated import Records
 from tests.search.tabulated import open_bridge as open_tabulated

@@ -10,14 +10,14 @@ from optuna.trial import TrialState
 
 from search.lease import open_lease
 from search.storage import open_storage
+from studies.files.study_file import parse_study
+from studies.files.study_settings import StudySettings
 from studies.promotion.promote import promote
+from studies.promotion.vault import TestVault
 from studies.pseudo_label import pseudo_label
-from studies.retention import Retention
+from studies.running.trial_place import join_uri
 from studies.stored import StudyError, save_settings
-from studies.study_file import parse_study
-from studies.study_settings import StudySettings
-from studies.trial_place import join_uri
-from studies.vault import TestVault
+from studies.upkeep.retention import Retention
 from studies.workspace import Workspace
 from tests.studies.commands import Call, caller
 

@@ -3,11 +3,11 @@
 import jsonschema
 import pytest
 
-from studies.problems import StudyFileError
-from studies.rows_settings import row_settings
-from studies.study_file import parse_study
-from studies.study_schema import study_schema
-from studies.study_settings import StudySettings
+from studies.files.problems import StudyFileError
+from studies.files.rows_settings import row_settings
+from studies.files.study_file import parse_study
+from studies.files.study_schema import study_schema
+from studies.files.study_settings import StudySettings
 
 GOOD = """\
 trial:

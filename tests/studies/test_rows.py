@@ -12,8 +12,8 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
 from search.lease import open_lease
+from studies.files.study_settings import CONFIRM
 from studies.stored import confirm_study, study_names
-from studies.study_settings import CONFIRM
 from studies.workspace import Workspace
 from tests.studies.running import ROOT, command, contourney, environment, ready
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from search.ray_searcher import RaySession
-from studies import node_checks
-from studies.node_checks import NodeLacks, cache_of, check_data, place_of
-from studies.ray_start import local_or_cluster, runtime_env
-from studies.resources import ResourceError, plan
-from studies.shipped_code import (
+from studies.files.study_settings import ResourceSettings
+from studies.running import node_checks
+from studies.running.node_checks import NodeLacks, cache_of, check_data, place_of
+from studies.running.ray_start import local_or_cluster, runtime_env
+from studies.running.resources import ResourceError, plan
+from studies.running.shipped_code import (
     EXPECTED,
     PACKAGES,
     CodeDiffers,
@@ -24,7 +25,6 @@ from studies.shipped_code import (
     import_paths,
     user_modules,
 )
-from studies.study_settings import ResourceSettings
 from studies.workspace import DRIVER_VARIABLES
 from trainables.settings import TrialSettings
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from search.pruners import PRUNERS, pruner_arguments
 from search.samplers import SAMPLERS, sampler_arguments
 from search.space_settings import ParameterSettings
-from studies.problems import StudyFileError
-from studies.recipe_files import recipe_names, recipe_text
-from studies.setting_paths import searchable_kinds
-from studies.space_checks import study_space
-from studies.study_file import load_study, parse_study
-from studies.study_settings import StudySettings
+from studies.files.problems import StudyFileError
+from studies.files.recipe_files import recipe_names, recipe_text
+from studies.files.setting_paths import searchable_kinds
+from studies.files.space_checks import study_space
+from studies.files.study_file import load_study, parse_study
+from studies.files.study_settings import StudySettings
 
 GOOD = """\
 trial:

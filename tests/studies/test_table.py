@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 import pytest
 
 from search.records.study import Row, TrialRecord
-from studies.confirm import Confirmatory
-from studies.row_runs import Spread
-from studies.rows_settings import row_settings
-from studies.study_file import parse_study
-from studies.study_settings import StudySettings
-from studies.table import RowTable, build_table
-from studies.table_formats import comma_separated, html, latex, markdown
+from studies.confirmatory.confirm import Confirmatory
+from studies.confirmatory.row_runs import Spread
+from studies.confirmatory.table import RowTable, build_table
+from studies.confirmatory.table_formats import comma_separated, html, latex, markdown
+from studies.files.rows_settings import row_settings
+from studies.files.study_file import parse_study
+from studies.files.study_settings import StudySettings
 
 FILE = """\
 trial: {epochs: 2}

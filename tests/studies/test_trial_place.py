@@ -11,8 +11,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import FileSystem
 
-from studies import trial_place
-from studies.trial_place import (
+from studies.running import trial_place
+from studies.running.trial_place import (
     PlaceError,
     PlaceGone,
     TrialPlace,

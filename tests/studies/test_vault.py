@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from search.storage import open_storage
-from studies.vault import LEDGER, TestVault, VaultError
+from studies.promotion.vault import LEDGER, TestVault, VaultError
 
 SUBJECT = {"study": "s", "trial": 3, "weights": "abc"}
 OTHER = {"study": "s", "trial": 4, "weights": "def"}

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from search.storage import open_storage
-from studies.vault import TestVault
+from studies.promotion.vault import TestVault
 from tests.studies.commands import Call, caller
 
 SUBJECT = {"study": "s", "trial": 3, "weights": "abc"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.study_file import parse_study
-from studies.whole_paths import absolute
+from studies.files.study_file import parse_study
+from studies.files.whole_paths import absolute
 
 FILE = """
 trial: {data: {format: terrain}}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from studies.worker import TrialWorker
+from studies.running.worker import TrialWorker
 from tests.small_disk import small_disk
 from trainables.settings import TrialSettings
 

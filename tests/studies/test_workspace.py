@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from search.storage import StorageError
-from studies.resources import ResourceError, plan
-from studies.study_settings import ResourceSettings
+from studies.files.study_settings import ResourceSettings
+from studies.running.resources import ResourceError, plan
 from studies.workspace import Workspace, without_driver_variables
 
 

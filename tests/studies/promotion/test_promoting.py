@@ -9,16 +9,16 @@ from optuna.trial import TrialState, create_trial
 
 from search.states import Reason
 from search.storage import open_storage
-from studies.confirm import KEPT_FACTS, Confirmatory
-from studies.facts import gather_facts
+from studies.confirmatory.confirm import KEPT_FACTS, Confirmatory
+from studies.files.study_file import parse_study
+from studies.files.study_settings import StudySettings
 from studies.promotion.deciding import find_finalists
 from studies.promotion.promote import promote_winner
 from studies.promotion.replicates import promotion_runs, read_replicated
 from studies.promotion.table import choice_table, promotion_lines, promotion_table
+from studies.promotion.vault import TestVault, VaultError
+from studies.running.facts import gather_facts
 from studies.stored import StudyError, open_study, save_settings
-from studies.study_file import parse_study
-from studies.study_settings import StudySettings
-from studies.vault import TestVault, VaultError
 from studies.workspace import Workspace
 from tests.studies.rayless import Lines
 from trainables.settings import TrialSettings

@@ -6,9 +6,9 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.states import Reason
+from studies.files.study_settings import StudySettings
 from studies.promotion.replicates import promotion_runs
 from studies.promotion.shortlist import shortlist
-from studies.study_settings import StudySettings
 from tests.studies.prepared import settings as prepared_settings
 
 LR = FloatDistribution(1e-4, 1e-2, log=True)

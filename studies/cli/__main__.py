@@ -1,0 +1,5 @@
+"""`python -m studies.cli`."""
+
+from studies.cli.app import main
+
+main()

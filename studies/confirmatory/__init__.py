@@ -1,0 +1,1 @@
+"""Runs beside the search: named rows, repetitions, fidelity, and their table."""

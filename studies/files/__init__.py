@@ -1,0 +1,1 @@
+"""Study files: their settings, reading, checks and recipes."""

@@ -1,0 +1,1 @@
+"""Running a study: launch, driver, Ray, workers and what they need."""

@@ -1,0 +1,1 @@
+"""What is done with studies that are there: requests, changes, archives, retention, repair."""
