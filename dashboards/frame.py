@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -16,6 +17,7 @@ LINE_CHARACTERS = 112
 TITLE_PX = 40
 EMPTY_PX = 160
 USUAL_WIDTH_PX = 700
+FEW_EPOCHS = 16
 
 _AXIS = {
     "gridcolor": GRID,
@@ -40,6 +42,11 @@ TEMPLATE = go.layout.Template(
         "annotationdefaults": {"font": {"color": MUTED, "size": 12}, "showarrow": False},
     }
 )
+
+
+def epoch_axis(last: int) -> dict[str, Any]:
+    """An axis of the epochs 1 to `last`, whose ticks are whole."""
+    return {"tickformat": "d", "dtick": 1 if last <= FEW_EPOCHS else None, "range": [0.5, last + 0.5]}
 
 
 def caption(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboards.classes import ARRAY, by_frequency, class_names_and_shares, shown_share
-from dashboards.frame import frame, missing, why_no_value
+from dashboards.frame import epoch_axis, frame, missing, why_no_value
 from dashboards.outcomes import best_trial, outcome
 from dashboards.palette import SERIES
 from dashboards.text import data_words, plotly_text, shown_score
@@ -73,7 +73,7 @@ def draw_class_curves(study: StudyRecord, number: int | None = None, classes: li
                 f"<b>{plotly_text(name)}</b><br>epoch {row['epoch']}<br>{shown_score(row['IoU'])}" for row in own
             ],
         )
-    figure.update_xaxes(title="epoch", tickformat="d", nticks=14)
+    figure.update_xaxes(title="epoch", **epoch_axis(max(row["epoch"] for row in rows)))
     figure.update_yaxes(title="IoU", rangemode="tozero")
     figure.update_layout(hovermode="closest", showlegend=True)
     return frame(

@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboards.frame import caption, frame, missing
+from dashboards.frame import caption, epoch_axis, frame, missing
 from dashboards.outcomes import Outcome, best_trial, outcome
 from dashboards.palette import INK
 from dashboards.text import hover, plotly_text, shown_score
@@ -13,7 +13,6 @@ from dashboards.thinning import spread_by_rank, thinned_words
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Learning curves"
-FEW_EPOCHS = 16
 # More lines hide each other, and a browser needs seconds to draw them.
 MOST_TRIALS = 400
 
@@ -50,7 +49,7 @@ def draw_curves(study: StudyRecord) -> go.Figure:
             hoverinfo="skip",
         )
     last = max(epoch for trial in trials for epoch in trial.values)
-    figure.update_xaxes(title="epoch", tickformat="d", dtick=1 if last <= FEW_EPOCHS else None, range=[0.5, last + 0.5])
+    figure.update_xaxes(title="epoch", **epoch_axis(last))
     figure.update_yaxes(title=plotly_text(study.metric))
     figure.update_layout(hovermode="closest", showlegend=True)
     pruned = sum(trial.state == "PRUNED" for trial in trials)

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboards.frame import caption, frame, missing
+from dashboards.frame import caption, epoch_axis, frame, missing
 from dashboards.outcomes import Outcome, outcome, ranked
 from dashboards.palette import MUTED, SERIES
 from dashboards.text import plotly_text, shown
@@ -75,7 +75,7 @@ def draw_losses(study: StudyRecord, numbers: list[int] | None = None) -> go.Figu
             x=[None], y=[None], mode="lines", line={"color": MUTED, "dash": dash}, name=name, row=1, col=1
         )
     last = max(row["epoch"] for row in rows)
-    figure.update_xaxes(tickformat="d", nticks=14, range=[0.5, last + 0.5])
+    figure.update_xaxes(**epoch_axis(last))
     figure.update_xaxes(title="epoch", row=2, col=1)
     figure.update_yaxes(title="loss", row=1, col=1)
     figure.update_yaxes(title="learning rate", type="log", nticks=4, exponentformat="power", row=2, col=1)
