@@ -17,7 +17,7 @@ from dashboards.live.access import Access, DashboardError
 from dashboards.live.drawing import THINNED, thinned
 from dashboards.live.overview import mlflow_link
 from search.records.study import StudyRecord
-from studies.cli import app
+from studies.cli.app import app
 from tests.dashboards.live_pages import TOKEN, Served, serving
 from tests.dashboards.studies import PROMOTION, Builder, write_pictures
 

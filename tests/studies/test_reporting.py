@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 from typer.testing import CliRunner
 
-from studies.cli import app
+from studies.cli.app import app
 from tests.dashboards.studies import Builder
 
 
