@@ -2,19 +2,23 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial
 
+from search.records.study import read_study
 from studies.promotion.candidates import Candidate
-from studies.promotion.registration import register
+from studies.promotion.model_card import FILE as CARD
+from studies.promotion.model_card import model_card
+from studies.promotion.registration import register, registered_name
 from studies.promotion.replicates import digest_of
 from studies.promotion.spread import intervals_of_test
 from studies.promotion.vault import TestVault
 from studies.running.facts import check_same_data, gather_facts, metric_name
-from studies.running.places import trial_place
+from studies.running.places import fetch_records, trial_place
 from studies.stored import StudyError
 from studies.upkeep.retention import no_weights
 from studies.workspace import Workspace
@@ -119,6 +123,17 @@ def _figures(found: Evaluation, data: SplitData) -> dict[str, Any]:
 def _register(
     name: str, chosen: Candidate, workspace: Workspace, folder: Path, record: dict[str, Any]
 ) -> dict[str, Any]:
-    record = {**record, **register(workspace, name, chosen.model, folder, record)}
+    card = _card(chosen, workspace, folder, record)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    trial_place(chosen.study, chosen.trial.number, workspace).push([CARD])
+    record = {**record, **register(workspace, name, chosen.model, folder, record, card)}
     chosen.keeper.set_user_attr(chosen.record, record)
     return record
+
+
+def _card(chosen: Candidate, workspace: Workspace, folder: Path, record: dict[str, Any]) -> str:
+    fetch_records(chosen.keeper, workspace)
+    kept = read_study(workspace.storage, chosen.keeper.study_name, workspace.root)
+    facts = {**kept.facts, **chosen.facts, "promotion": record}
+    study = replace(kept, settings=chosen.settings.resolved(), facts=facts)
+    return model_card(study, _trial_settings(folder), registered_name(chosen.model))

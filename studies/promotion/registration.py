@@ -10,25 +10,34 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import trainables
 from dashboards.figures.pictures import save_picture_rows
+from dashboards.masks import read_pictures
 from search.records.mlflow_store import MlflowStore
+from studies.promotion.model_card import FILE
 from studies.workspace import Workspace
+from trainables.data.split_data import resize_image
 from trainables.predictor import Predictor
 
 ALIAS = "champion"
 REQUIREMENTS = ("torch", "timm", "segmentation-models-pytorch", "albumentations", "pydantic", "numpy")
+# Longer side of the input example.
+EXAMPLE_PX = 64
 
 
-def register(workspace: Workspace, study: str, model: str, folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a promotion to MLflow: figures, pictures and the weights, which become the champion of the name `model`.
+def register(
+    workspace: Workspace, study: str, model: str, folder: Path, record: Mapping[str, Any], card: str
+) -> dict[str, Any]:
+    """Write a promotion to MLflow: figures, pictures, its model card and the weights, the new champion of `model`.
 
     Returns the run's id and the model's name and version. Repeating it finds the run of this opening again.
     """
     store = MlflowStore(workspace.tracking, study, workspace.artifacts, best_metric="")
     with tempfile.TemporaryDirectory() as scratch:
         _write_artifacts(Path(scratch), folder, record)
+        Path(scratch, FILE).write_text(card, encoding="utf-8")
         run_id = store.add_confirmatory_run(
             "promotion", f"opening-{record['opening']}", _metrics(record), _tags(record), Path(scratch)
         )
@@ -63,18 +72,19 @@ def _write_artifacts(scratch: Path, folder: Path, record: Mapping[str, Any]) -> 
     per_image = folder / "test_per_image_confusion.npz"
     (scratch / per_image.name).write_bytes(per_image.read_bytes())
     save_picture_rows(folder / "test_pictures.npz", scratch / "pictures", list(record["test"]["iou"]))
-    _save_model(scratch / "model", folder / "best.pt")
+    _save_model(scratch / "model", folder, record)
 
 
-def _save_model(target: Path, best: Path) -> None:
+def _save_model(target: Path, folder: Path, record: Mapping[str, Any]) -> None:
     # MLflow takes a second to import; only this needs it.
     from mlflow.models import ModelSignature
     from mlflow.pyfunc import save_model
     from mlflow.types import Schema, TensorSpec
 
     # Tensors without names: a named one would reach the model inside of a dict.
-    channels = Predictor.load(best, torch.device("cpu")).channels
-    picture = TensorSpec(np.dtype("uint8"), (-1, -1, -1, channels))
+    best = folder / "best.pt"
+    predictor = Predictor.load(best, torch.device("cpu"))
+    picture = TensorSpec(np.dtype("uint8"), (-1, -1, -1, predictor.channels))
     mask = TensorSpec(np.dtype("uint8"), (-1, -1, -1))
     with warnings.catch_warnings():
         # The signature is given; the type hints that MLflow asks for all the same cannot say uint8 [N, H, W, C].
@@ -84,6 +94,20 @@ def _save_model(target: Path, best: Path) -> None:
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={"weights": str(best)},
             signature=ModelSignature(inputs=Schema([picture]), outputs=Schema([mask])),
+            input_example=_example(folder),
+            metadata={"class_names": list(predictor.class_names), "weights": record["weights"]},
             pip_requirements=list(REQUIREMENTS),
             code_paths=[str(Path(trainables.__file__).parent)],
         )
+
+
+def _example(folder: Path) -> NDArray[np.uint8] | None:
+    """A validation picture uint8 [1, H, W, C], small since it is kept as text; None for a trial that kept none."""
+    pictures = read_pictures(folder / "pictures.npz")
+    if not pictures:
+        return None
+    image_HWC = pictures[0].image_HWC
+    height, width = image_HWC.shape[:2]
+    scale = min(1.0, EXAMPLE_PX / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    return np.asarray(resize_image(image_HWC, size)[None], dtype=np.uint8)

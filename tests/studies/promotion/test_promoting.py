@@ -1,9 +1,13 @@
 """A pruned finalist trained to the end, chosen and promoted; runs are trained here, so that no Ray is needed."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+from mlflow import MlflowClient
+from mlflow.models import Model
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
@@ -117,8 +121,37 @@ def test_a_pruned_finalist_is_trained_to_the_end_and_promoted(settings: StudySet
     assert opening["subject"]["study"] == "short/confirm"
     assert [choice_table(record["choice"]).row_count, promotion_table(record).row_count] == [1, 7]
     assert "2 seeds are a screen" in "\n".join(promotion_lines(record))
+    check_registration(record, workspace)
     with pytest.raises(VaultError, match=r"opening 1: .* study 'short/confirm', trial 0"):
         promote_winner("short", workspace, None, Lines())
+    _, second = promote_winner("short", workspace, None, Lines(), again="a test of it")
+    assert second is not None
+    client = MlflowClient(workspace.tracking)
+    assert client.get_model_version_by_alias("short", "champion").run_id == second["mlflow_run_id"]
+    # The earlier champion keeps its version.
+    assert client.get_model_version("short", "1").run_id == record["mlflow_run_id"] != second["mlflow_run_id"]
+    assert (record["model_version"], second["model_version"]) == (1, 2)
+
+
+def check_registration(record: dict[str, Any], workspace: Workspace) -> None:
+    """The registered model has an example, class names and signature, and its card stands by the weights too."""
+    client = MlflowClient(workspace.tracking)
+    version = client.get_model_version_by_alias("short", "champion")
+    assert (version.run_id, int(version.version)) == (record["mlflow_run_id"], record["model_version"])
+    assert "model_card.md" in [entry.path for entry in client.list_artifacts(version.run_id)]
+    folder = workspace.trial_folder("short/confirm", 0)
+    card = (folder / "model_card.md").read_text()
+    assert f"test mIoU {record['test']['miou']:.4f}" in card
+    assert "Spent: 1 trial (1 pruned)" in card
+    assert "Replicates of the finalists: 2 runs" in card
+    saved = str(workspace.root / "artifacts" / version.run_id / "artifacts" / "model")
+    model = Model.load(saved)
+    assert model.metadata == {"class_names": list(record["test"]["iou"]), "weights": record["weights"]}
+    assert model.signature is not None
+    example = model.load_input_example(saved)
+    with np.load(folder / "pictures.npz") as pictures:
+        assert example.shape == (1, 32, 64, pictures["image_0"].shape[2])
+    assert (example.dtype, example.max() > 0) == (np.uint8, True)
 
 
 def test_a_finalist_with_a_replicate_that_diverged_cannot_be_chosen(
