@@ -36,8 +36,12 @@ def read_pictures(path: Path) -> list[Picture]:
 
 def colour_mask(mask_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A mask of class ids as colours, uint8 [H, W, 3]; ignored pixels are black."""
-    table = np.array([_rgb(class_colour(index)) for index in range(IGNORE)] + [_rgb(IGNORED_PIXELS)], dtype=np.uint8)
-    return np.asarray(table[mask_HW], dtype=np.uint8)
+    return np.asarray(mask_palette()[mask_HW], dtype=np.uint8)
+
+
+def mask_palette() -> NDArray[np.uint8]:
+    """The colours of all class ids and of ignored pixels, uint8 [256, 3]."""
+    return np.array([_rgb(class_colour(index)) for index in range(IGNORE)] + [_rgb(IGNORED_PIXELS)], dtype=np.uint8)
 
 
 def legend(pictures: Sequence[Picture], names: Sequence[str]) -> list[tuple[str, str]]:

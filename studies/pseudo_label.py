@@ -1,16 +1,13 @@
 """Pseudo-labels: a promoted trial's predictions for images without masks, with their confidence."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import optuna
 import torch
 
-from studies.running.places import trial_place
-from studies.stored import StudyError, confirm_study, load_settings, open_study
-from studies.upkeep.retention import no_weights
+from studies.promotion.promoted import promoted_weights
+from studies.stored import StudyError, load_settings, open_study
 from studies.workspace import Workspace
 from trainables.data.errors import DataError
 from trainables.data.formats.decode import decode_image
@@ -34,24 +31,14 @@ def pseudo_label(name: str, workspace: Workspace, output: Path, *, data: str | N
     that lies now). They are stored at the size the model was trained at. Raises ValueError for what the user can mend.
     """
     settings = load_settings(name, workspace)
-    study = open_study(name, workspace)
-    attributes = study.user_attrs
-    record = attributes.get("promotion")
-    if record is None:
-        raise StudyError(
-            f"study {name!r} has not been promoted: `contourney promote` chooses the trial whose predictions are used"
-        )
+    attributes = open_study(name, workspace).user_attrs
+    record, best = promoted_weights(name, workspace)
     if record.get("refit"):
         # It has seen the validation images: its labels would carry them into training.
         raise StudyError(
             f"the promoted model of study {name!r} was refit on training and validation images; pseudo-labels need one "
             "that saw training alone: promote a trial as it is"
         )
-    # The weights of a finalist that was pruned are those of the run that trained it to the end.
-    confirm = confirm_study(name, workspace) if "run" in record else None
-    source, number = (study, record["trial"]) if confirm is None else (confirm, record["run"])
-    best = trial_place(source, number, workspace).fetch(["best.pt"]) / "best.pt"
-    _check_weights(source, best, record["weights"], number)
     chosen = settings.trial.data if data is None else settings.trial.data.model_copy(update={"root": data})
     names, pictures = folder_images(images, chosen) if images is not None else unlabelled_images(chosen)
     predictor = Predictor.load(best, choose_device())
@@ -79,14 +66,6 @@ def predict(images_NHWC: np.ndarray, predictor: Predictor) -> tuple[np.ndarray, 
         labels.append(label.to(torch.uint8).cpu().numpy())
         confidences.append(confidence.cpu().numpy().astype(np.float16))
     return np.concatenate(labels), np.concatenate(confidences)
-
-
-def _check_weights(study: optuna.Study, best: Path, digest: str, trial: int) -> None:
-    if not best.is_file():
-        raise no_weights(study, trial, best)
-    with best.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise StudyError(f"{best} is not what was promoted: promote the trial again, or restore the file")
 
 
 def folder_images(folder: Path, settings: DataSettings) -> tuple[tuple[str, ...], Iterator[np.ndarray]]:

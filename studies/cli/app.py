@@ -20,6 +20,7 @@ from studies.cli import (
     records,
     results,
     run,
+    use,
 )
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app.command()(results.report)
 app.command()(dashboard.dashboard)
 app.command()(promote.promote)
 app.add_typer(promote.vault, name="vault")
+app.command()(use.predict)
 app.command()(records.reconcile)
 app.command()(change.delete)
 app.command()(archive.archive)

@@ -90,8 +90,8 @@ def _spent(study: StudyRecord) -> str:
     ended = sum(trial.state in COUNTED for trial in trials)
     searched_s = sum(row.device_s for trial in trials for row in trial.rows)
     lines = [
-        f"Budget: {' or '.join(allowed) or 'none recorded'}. Spent: {counted(ended, 'trial')} ({count_outcomes(trials)}), "
-        f"{searched_s / HOUR_S:.2f} device-hours."
+        f"Budget: {' or '.join(allowed) or 'none recorded'}. Spent: {counted(ended, 'trial')} "
+        f"({count_outcomes(trials)}), {searched_s / HOUR_S:.2f} device-hours."
     ]
     if choice := study.facts["promotion"].get("choice"):
         compared = [one for one in choice["finalists"] if "device_s" in one]

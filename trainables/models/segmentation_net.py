@@ -23,8 +23,8 @@ class SegmentationNet(nn.Module):
         self.parts = parts_of(net, features)
         self.unfrozen = trained_parts(self.parts, "all")
         self.smallest_batch = 1  # images that training needs at once
-        self._stride = stride
-        self._min_side = min_side
+        self.stride = stride
+        self.min_side = min_side
 
     @property
     def trains_batch_norm(self) -> bool:
@@ -74,4 +74,4 @@ class SegmentationNet(nn.Module):
         return images_BCHW
 
     def _missing(self, side: int) -> int:
-        return -(-max(side, self._min_side) // self._stride) * self._stride - side
+        return -(-max(side, self.min_side) // self.stride) * self.stride - side

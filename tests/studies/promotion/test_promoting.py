@@ -18,7 +18,8 @@ from studies.files.study_file import parse_study
 from studies.files.study_settings import StudySettings
 from studies.promotion.deciding import find_finalists
 from studies.promotion.promote import promote_winner
-from studies.promotion.replicates import promotion_runs, read_replicated
+from studies.promotion.promoted import weights_of
+from studies.promotion.replicates import digest_of, promotion_runs, read_replicated
 from studies.promotion.table import choice_table, promotion_lines, promotion_table
 from studies.promotion.vault import TestVault, VaultError
 from studies.running.facts import gather_facts
@@ -131,6 +132,14 @@ def test_a_pruned_finalist_is_trained_to_the_end_and_promoted(settings: StudySet
     # The earlier champion keeps its version.
     assert client.get_model_version("short", "1").run_id == record["mlflow_run_id"] != second["mlflow_run_id"]
     assert (record["model_version"], second["model_version"]) == (1, 2)
+    for model in ("short", "models:/short@champion", "models:/short/1"):
+        with weights_of(model, workspace) as best:
+            assert digest_of(best) == record["weights"]
+    with (
+        pytest.raises(StudyError, match=r"models:/short@other cannot be fetched: .*expected a model that"),
+        weights_of("models:/short@other", workspace),
+    ):
+        pass
 
 
 def check_registration(record: dict[str, Any], workspace: Workspace) -> None:
