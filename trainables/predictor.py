@@ -20,6 +20,10 @@ Labels = NDArray[np.uint8]
 WHOLE_UP_TO = 1024
 
 
+class PictureError(ValueError):
+    """A picture that a model does not know how to see."""
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A model with the size and channels of the pictures it was trained on and the names of its classes."""
@@ -44,7 +48,7 @@ class Predictor:
 
     @torch.no_grad()
     def mask(self, image_HWC: NDArray[np.uint8], *, flip: bool = False, tiling: Tiling | None = None) -> Labels:
-        """Label mask uint8 [H, W] of a picture uint8 [H, W, C]; raises ValueError for other channels.
+        """Label mask uint8 [H, W] of a picture uint8 [H, W, C]; raises PictureError for other channels.
 
         With `flip` the logits of the picture and of its mirror image are averaged. A picture with a side above
         tiling.tile is predicted in tiles, each as a picture of its own, whose logits are blended.
@@ -82,9 +86,9 @@ class Predictor:
         return Tiling(tile, tile // 4 if overlap is None else overlap, stride)
 
     def check_shape(self, shape_HWC: Sequence[int]) -> None:
-        """Raise ValueError for a picture that has other channels than the model knows."""
+        """Raise PictureError for a picture that has other channels than the model knows."""
         if len(shape_HWC) != 3 or shape_HWC[2] != self.channels:
-            raise ValueError(f"expected a picture of shape [H, W, {self.channels}], got {list(shape_HWC)}")
+            raise PictureError(f"expected a picture of shape [H, W, {self.channels}], got {list(shape_HWC)}")
 
 
 def _labels(logits_KHW: torch.Tensor) -> Labels:

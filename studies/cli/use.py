@@ -1,8 +1,9 @@
-"""Commands that use a promoted model: predict.
+"""Commands that use a promoted model: predict, export.
 
 Torch takes seconds to import: the commands import it when they are called.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ from rich.console import Console
 
 from studies.cli.run import DEFAULT_WORKSPACE, WorkspaceOption
 from studies.workspace import Workspace
+
+
+class Format(StrEnum):
+    """Formats that other programs run."""
+
+    ONNX = "onnx"
+    PT2 = "pt2"
+
 
 ModelArgument = Annotated[
     str,
@@ -70,3 +79,40 @@ def predict(
     console.print(f"classes: {legend}", markup=False, highlight=False)
     if failed:
         raise typer.Exit(1)
+
+
+def export(
+    model: ModelArgument,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="the file to write")],
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="onnx (ONNX Runtime and others; needs contourney[onnx]) or pt2 (torch.export)"),
+    ],
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", metavar="FILE", help="picture to check it on; if absent, one that the trial kept of validation"
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a file that is there")] = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Write a model for other programs, after its results were compared with the model's own.
+
+    It takes images uint8 [N, H, W, C], normalises them itself and gives logits fp32 [N, classes, H, W]. It is refused
+    if a pixel of a real picture gets another class.
+    """
+    from studies.exporting import export as exported
+
+    found = exported(model, format_.value, output, Workspace.open(workspace), picture=picture, overwrite=overwrite)
+    shape = ", ".join(["N", *map(str, found.size), str(found.channels)])
+    console = Console(soft_wrap=True)
+    console.print(f"wrote {output}: images uint8 [{shape}] to logits fp32", markup=False, highlight=False)
+    console.print(
+        f"checked on {found.pixels} pixels: every class is the same, largest difference of logits "
+        f"{found.difference:.2g}",
+        markup=False,
+        highlight=False,
+    )
+    for note in found.notes:
+        console.print(note, markup=False, highlight=False)

@@ -150,11 +150,16 @@ def to_tensor(
     `none` gives pixels in 0 to 1; `imagenet` subtracts ImageNet's mean and divides by its standard deviation, for grey
     images by the means of the three.
     """
-    images_BCHW = torch.from_numpy(images_BHWC).to(device).permute(0, 3, 1, 2).float().div_(255)
+    return normalized(torch.from_numpy(images_BHWC).to(device), normalize)
+
+
+def normalized(images_BHWC: torch.Tensor, normalize: Literal["none", "imagenet"]) -> torch.Tensor:
+    """The same of bytes that are a tensor on their device."""
+    images_BCHW = images_BHWC.permute(0, 3, 1, 2).float().div_(255)
     if normalize == "none":
         return images_BCHW
-    mean = torch.tensor(IMAGENET_MEAN, device=device)
-    std = torch.tensor(IMAGENET_STD, device=device)
+    mean = torch.tensor(IMAGENET_MEAN, device=images_BHWC.device)
+    std = torch.tensor(IMAGENET_STD, device=images_BHWC.device)
     if images_BCHW.shape[1] == 1:
         mean, std = mean.mean().view(1), std.mean().view(1)
     return images_BCHW.sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1))

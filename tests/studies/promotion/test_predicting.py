@@ -1,4 +1,4 @@
-"""`contourney predict`: masks with a palette, and everything that is refused before one is written."""
+"""`contourney predict` and `contourney export`: what they write, and what they refuse before anything is written."""
 
 import hashlib
 from pathlib import Path
@@ -50,6 +50,15 @@ def call(
     monkeypatch.chdir(tmp_path)
     called = caller(capsys, monkeypatch)
     return lambda *arguments: called("predict", *arguments, "--workspace", str(trained.root))
+
+
+@pytest.fixture
+def call_export(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, trained: Workspace, tmp_path: Path
+) -> Call:
+    monkeypatch.chdir(tmp_path)
+    called = caller(capsys, monkeypatch)
+    return lambda *arguments: called("export", *arguments, "--workspace", str(trained.root))
 
 
 @pytest.fixture
@@ -152,3 +161,34 @@ def test_a_study_that_was_not_promoted_says_so(call: Call, pictures: Path, train
     code, _, err = call("new", str(pictures), "--output", "masks")
     assert code == 2
     assert "study 'new' has not been promoted: `contourney promote`" in err
+
+
+def test_export_writes_what_was_checked(call_export: Call, trained: Workspace, tmp_path: Path) -> None:
+    code, out, err = call_export(NAME, "--format", "pt2", "--output", "m.pt2")
+    assert code == 0, err
+    assert out.splitlines()[0] == "wrote m.pt2: images uint8 [N, 4·h, 4·w, 1] to logits fp32"
+    assert "every class is the same, largest difference of logits" in out
+    with np.load(trained.trial_folder(NAME, 0) / "pictures.npz") as kept:
+        image = kept["image_0"]
+    best = Predictor.load(trained.trial_folder(NAME, 0) / "best.pt", torch.device("cpu"))
+    module = torch.export.load(tmp_path / "m.pt2").module()
+    assert (module(torch.from_numpy(image[None])).argmax(dim=1)[0].numpy() == best.mask(image)).all()
+
+
+def test_export_refuses_before_it_writes(call_export: Call, trained: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "mine.pt2").write_text("mine")
+    (tmp_path / "alone.pt").write_bytes((trained.trial_folder(NAME, 0) / "best.pt").read_bytes())
+    Image.fromarray(scene(0)[0]).save(tmp_path / "colour.png")
+    cases = [
+        ((NAME, "--output", "mine.pt2"), "mine.pt2 is there already"),
+        ((NAME, "--output", "no/m.pt2"), "no is no folder"),
+        (("alone.pt", "--output", "m.pt2"), "give one with --picture FILE"),
+        ((NAME, "--output", "m.pt2", "--picture", "colour.png"), "expected a picture of shape [H, W, 1]"),
+        ((NAME, "--output", "m.pt2", "--picture", "absent.png"), "absent.png"),
+    ]
+    for arguments, expected in cases:
+        code, _, err = call_export(*arguments, "--format", "pt2")
+        assert code == 2, arguments
+        assert expected in err
+    assert (tmp_path / "mine.pt2").read_text() == "mine"
+    assert not (tmp_path / "m.pt2").exists()
