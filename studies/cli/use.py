@@ -75,7 +75,7 @@ def predict(
             complaints.print(f"passed over: {one.problem}", markup=False, highlight=False)
     legend = ", ".join(f"{index} {name}" for index, name in enumerate(class_names))
     passed = f"; passed over: {failed}" if failed else ""
-    console.print(f"wrote {output}: masks of {written} pictures{passed}", markup=False, highlight=False)
+    console.print(f"wrote {output}: {written} mask{'' if written == 1 else 's'}{passed}", markup=False, highlight=False)
     console.print(f"classes: {legend}", markup=False, highlight=False)
     if failed:
         raise typer.Exit(1)
