@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.check_promotion import check_promotion, check_second_opening_refused
 from benchmarks.check_refusals import CASES, check_refused
 from benchmarks.check_report import check_report
 from benchmarks.check_study import check_interruption, check_study
 from benchmarks.check_weights import check_encoder_unmoved, check_recomputed
 from benchmarks.command import ROOT, contourney, run_module
 from benchmarks.expect import ProofError, expect, expect_that
+from benchmarks.prove_promotion import prove_promote
 from benchmarks.prove_recipes import prove_pretrained, prove_reports
 from benchmarks.prove_studies import MOBILENET, UNET, Proof, mobilenet_arguments, mobilenet_study, unet_study
 from benchmarks.records import read_records
@@ -74,29 +74,6 @@ def prove_recompute(proof: Proof) -> list[Figure | Block]:
     return [
         Figure(f"recorded validation mIoU of trial {records.best.number}", f"{recorded:.8f}", kept["command"]),
         Figure(f"the same from its weights in a new process ({_words(under)})", f"{came:.8f}", done.typed),
-    ]
-
-
-def prove_promote(proof: Proof) -> list[Figure | Block]:
-    """The search's best trial is evaluated once on the test split, as it is; a second opening is refused."""
-    records, _ = unet_study(proof)
-    best = str(records.best.number)
-    arguments = ("promote", UNET, "--trial", best, "--workspace", str(proof.workspace), "--json")
-    if "promotion" not in records.attributes:
-        contourney(*arguments).must_exit(0)
-        records = read_records(proof.workspace, UNET)
-    record = check_promotion(records)
-    refusal = check_second_opening_refused(proof.workspace, UNET)
-    command = "contourney " + " ".join(arguments)
-    test, validation = record["test"], record["validation"]
-    ious = ", ".join(f"{name} {'-' if iou is None else f'{iou:.3f}'}" for name, iou in test["iou"].items())
-    return [
-        Figure(f"test mIoU of trial {record['trial']} ({test['images']} images)", f"{test['miou']:.6f}", command),
-        Figure(f"its validation mIoU ({validation['images']} images)", f"{validation['miou']:.6f}", command),
-        Figure("test pixel accuracy", f"{test['pixel_accuracy']:.6f}", command),
-        Figure("test IoU per class", ious, command),
-        Figure("registered model", f"{record['model']} version {record['model_version']}, champion", command),
-        Figure("a second opening is refused, exit code 2", refusal, command.removesuffix(" --json")),
     ]
 
 
@@ -174,7 +151,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Proof], list[Figure | Block]]]] = {
     "bad-input": ("7. Bad input is refused", prove_bad_input),
     "pretrained": ("ImageNet weights against random ones, the same budget", prove_pretrained),
     "reports": ("The rows of three Mars reports on generated terrain", prove_reports),
-    "promote": ("The final evaluation on the test split", prove_promote),
+    "promote": ("Three finalists, three other seeds of each, one evaluation on the test split", prove_promote),
 }
 
 

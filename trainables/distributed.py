@@ -80,7 +80,7 @@ def over_ranks(inference: Inference, images_BHWC: NDArray[np.uint8], *, auxiliar
     """The same inference whose `outputs` go through DistributedDataParallel; needs the default process group.
 
     Gradients are summed over ranks, not averaged as DistributedDataParallel does by itself: each rank's loss is
-    divided by the sum of weights of all (DESIGN 11). Buffers stay each rank's own in training. Some images of the real
+    divided by the sum of weights of all. Buffers stay each rank's own in training. Some images of the real
     size tell which parameters no output depends on; those of auxiliary outputs are among them unless `auxiliary`. They
     get no gradient, as in one process, and nobody waits for it.
     """

@@ -14,7 +14,7 @@ from dashboards.text import broken_path
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Importance"
-# DESIGN 12: enough trials that the figure is worth a look.
+# Enough trials that the figure is worth a look.
 ENOUGH_TRIALS = 10
 # With fewer, every parameter explains everything.
 FEWEST_TRIALS = 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Under this many groups nothing is said about groups that were not seen: see DESIGN 14.
+# Under this many groups the intervals are conditional on them: nothing is said about groups that were not seen.
 LEAST_GROUPS = 10
 RESAMPLES = 2000
 

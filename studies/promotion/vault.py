@@ -39,7 +39,7 @@ class TestVault:
     before it. The head is mirrored by the caller, so that cutting the ledger short shows too.
     """
 
-    __test__ = False  # the name is DESIGN's; pytest would take it for a test
+    __test__ = False  # pytest would take the name for a test
 
     def __init__(self, storage: str, fingerprint: str) -> None:
         self._storage = storage
