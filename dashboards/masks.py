@@ -1,5 +1,7 @@
-"""Pictures with their masks, and masks as colours with a legend."""
+"""Pictures with their masks, masks as colours with a legend, and what is wrong in a prediction."""
 
+import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,12 @@ from PIL import Image
 from dashboards.palette import IGNORED_PIXELS, class_colour
 
 IGNORE = 255
+# What a prediction has wrong of one class, and what else is wrong.
+MISSED, FALSE, OTHER = "#ff2d7a", "#5b00d6", "#8a8f98"
+ERRORS_OF_A_CLASS = (("the class, missed", MISSED), ("taken for it", FALSE), ("other errors", OTHER))
+ERRORS = (("wrong", MISSED),)
+# A thumbnail is as wide at most.
+THUMBNAIL_PX = 360
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,39 @@ def side_by_side(picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
     if image.shape[:2] != (height, width):
         image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     return image, colour_mask(picture.truth_HW), colour_mask(picture.prediction_HW)
+
+
+def error_picture(picture: Picture, label: int | None = None) -> NDArray[np.uint8]:
+    """Where the prediction is wrong, uint8 [H, W, 3], over the faded image; ignored pixels are black.
+
+    Of class `label`, what is missed and what is wrongly taken for it stand out from the other errors.
+    """
+    truth_HW, prediction_HW = picture.truth_HW, picture.prediction_HW
+    grey_HW = side_by_side(picture)[0].mean(axis=2)
+    shown_HWC = np.repeat((190 + grey_HW * 0.25).astype(np.uint8)[:, :, None], 3, axis=2)
+    wrong_HW = truth_HW != prediction_HW
+    shown_HWC[wrong_HW] = _rgb(MISSED if label is None else OTHER)
+    if label is not None:
+        shown_HWC[wrong_HW & (truth_HW == label)] = _rgb(MISSED)
+        shown_HWC[wrong_HW & (prediction_HW == label)] = _rgb(FALSE)
+    shown_HWC[truth_HW == IGNORE] = _rgb(IGNORED_PIXELS)
+    return shown_HWC
+
+
+def thumbnail(array: NDArray[np.uint8], *, photograph: bool = False) -> str:
+    """A picture uint8 [H, W, 3] as a data URI, at most 360 pixels wide; a photograph as JPEG, else with its colours."""
+    image = Image.fromarray(array)
+    if image.width > THUMBNAIL_PX:
+        size = (THUMBNAIL_PX, max(1, round(image.height * THUMBNAIL_PX / image.width)))
+        image = image.resize(size, Image.Resampling.LANCZOS if photograph else Image.Resampling.NEAREST)
+    return data_uri(image, "JPEG", quality=85) if photograph else data_uri(image, "PNG", optimize=True)
+
+
+def data_uri(image: Image.Image, kind: str, **options: int) -> str:
+    """An image as a data URI of a format of Pillow's, with that format's options."""
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

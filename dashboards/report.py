@@ -14,6 +14,8 @@ from dashboards.figures.contour import contour_table, draw_contour
 from dashboards.figures.cost import cost_table, draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
 from dashboards.figures.expected_best import draw_expected_best, expected_best_table
+from dashboards.figures.extremes import draw_extremes, extremes_table
+from dashboards.figures.extremes_compared import draw_extremes_compared
 from dashboards.figures.finalists import draw_finalists, finalists_table
 from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance, importance_table
@@ -54,6 +56,8 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyReco
     "pruning": (draw_pruning, pruning_table),
     "timeline": (draw_timeline, timeline_table),
     "pictures": (draw_pictures, pictures_table),
+    "extremes": (draw_extremes, extremes_table),
+    "extremes-compared": (draw_extremes_compared, extremes_table),
 }
 
 

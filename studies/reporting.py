@@ -21,6 +21,13 @@ def read_studies(names: Sequence[str], workspace: Workspace) -> list[StudyRecord
     return studies
 
 
+def add_worst_images(studies: Sequence[StudyRecord], workspace: Workspace) -> dict[str, list[int]]:
+    """Predict the worst and best images of each class of each study (see studies.worst_images); trials by study."""
+    from studies.worst_images import keep_worst_images
+
+    return {study.name: keep_worst_images(study, workspace) for study in studies}
+
+
 def write_page(studies: Sequence[StudyRecord], workspace: Workspace, output: Path | None) -> Path:
     """The report of one study, by default in its folder, or the comparison of several, by default in the workspace."""
     if len(studies) == 1:

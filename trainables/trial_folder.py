@@ -94,6 +94,10 @@ class TrialFolder:
         arrays: dict[str, np.ndarray] = {"names": np.array(pictures.names, dtype=np.str_)}
         columns = {"image": pictures.images, "truth": pictures.truths, "prediction": pictures.predictions}
         arrays |= {f"{key}_{i}": array for key, column in columns.items() for i, array in enumerate(column)}
+        self.save_arrays(name, arrays)
+
+    def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write arrays by name to an npz file that needs no pickle to be read."""
         with self._replacing(name, sum(array.nbytes for array in arrays.values())) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 

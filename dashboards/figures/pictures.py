@@ -1,27 +1,32 @@
-"""Image, truth and prediction of a few validation images, with one legend."""
+"""Image, truth, prediction and error of a few validation images, with one legend."""
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from plotly.subplots import make_subplots
 
+from dashboards.figures.picture_grid import PictureRow, picture_grid
 from dashboards.frame import frame, missing, why_no_value
-from dashboards.masks import IGNORE, Picture, class_name, legend, read_pictures, side_by_side
+from dashboards.masks import (
+    ERRORS,
+    IGNORE,
+    Picture,
+    class_name,
+    error_picture,
+    legend,
+    read_pictures,
+    side_by_side,
+    thumbnail,
+)
 from dashboards.outcomes import best_trial, outcome
-from dashboards.palette import MUTED
-from dashboards.text import data_words, plotly_text, shown_score
+from dashboards.text import data_words, shown_score
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Predictions of the best"
-COLUMNS = ("image", "truth", "prediction")
-AROUND_PX = 110
+COLUMNS = ("image", "truth", "prediction", "error")
 GAP_PX = 6
 LEGEND_PX = 22
 
@@ -46,7 +51,7 @@ def pictures_table(study: StudyRecord) -> list[dict[str, Any]]:
 
 
 def draw_pictures(study: StudyRecord) -> go.Figure:
-    """A row per picture of the best trial: image, truth, prediction; the legend has the classes that occur."""
+    """A row per picture of the best trial: image, truth, prediction, error; the legend has what occurs."""
     best = best_trial(study)
     if best is None:
         return missing(TITLE, data_words(study), why_no_value(study))
@@ -60,32 +65,20 @@ def draw_trial_pictures(study: StudyRecord, trial: TrialRecord, *, title: str = 
     pictures = read_pictures(trial.folder / "pictures.npz")
     if not pictures:
         return missing(title, subtitle, f"The pictures of trial {trial.number} are not here: expected {trial.folder}.")
-    figure = make_subplots(
-        rows=len(pictures), cols=3, horizontal_spacing=0.012, vertical_spacing=0.03 / len(pictures) + 0.012
-    )
-    for index, picture in enumerate(pictures, start=1):
-        for column, array in enumerate(side_by_side(picture), start=1):
-            figure.add_trace(go.Image(source=_data_uri(array), hoverinfo="skip"), row=index, col=column)
-    figure.update_xaxes(showticklabels=False, ticks="", showgrid=False, automargin=False)
-    figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, automargin=False)
-    for column, heading in enumerate(COLUMNS, start=1):
-        figure.update_xaxes(title={"text": heading, "standoff": 4}, side="top", row=1, col=column)
-    names = _class_names(study)
-    for label, colour in legend(pictures, names):
-        figure.add_scatter(
-            x=[None], y=[None], mode="markers", name=plotly_text(label), hoverinfo="skip",
-            marker={"symbol": "square", "size": 12, "color": colour, "line": {"color": MUTED, "width": 1}},
-        )  # fmt: skip
-    figure.update_layout(
-        showlegend=True, legend={"y": -0.02, "yanchor": "top", "itemclick": False, "itemdoubleclick": False}
-    )
+    rows = []
+    for picture in pictures:
+        image, truth, prediction = side_by_side(picture)
+        masks = map(thumbnail, (truth, prediction, error_picture(picture)))
+        rows.append(PictureRow((thumbnail(image, photograph=True), *masks), image.shape[0] / image.shape[1]))
+    grid = picture_grid(rows, COLUMNS, [*legend(pictures, _class_names(study)), *ERRORS])
+    names = ", ".join(picture.name for picture in pictures)
     return frame(
-        figure,
+        grid.figure,
         title=title,
         subtitle=subtitle,
-        alt=f"{len(pictures)} rows of image, truth and prediction: {', '.join(picture.name for picture in pictures)}.",
-        height=AROUND_PX,
-        aspect=sum(picture.truth_HW.shape[0] / picture.truth_HW.shape[1] for picture in pictures) / len(COLUMNS),
+        alt=f"{len(pictures)} rows of image, truth, prediction and error: {names}.",
+        height=grid.height,
+        aspect=grid.aspect,
         top=34,
     )
 
@@ -138,9 +131,3 @@ def _row_image(picture: Picture, class_names: Sequence[str]) -> Image.Image:
             draw.rectangle((x, y + 4, x + 12, y + 16), fill=colour, outline="black")
             draw.text((x + 17, y + 4), label, fill="black")
     return canvas
-
-
-def _data_uri(array: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -76,13 +76,24 @@ def report(
         typer.Option("--figures", metavar="DIR", help="write every figure as a file there too; needs Chromium"),
     ] = None,
     kind: Annotated[FigureFormat, typer.Option("--format", help="format of --figures")] = FigureFormat.SVG,
+    worst_images: Annotated[
+        bool,
+        typer.Option(
+            "--worst-images",
+            help="first predict the worst and best validation image of each class with the three best trials, for the "
+            "page to show; needs the data and takes a few passes over the validation images",
+        ),
+    ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Write one self-contained HTML page that opens offline, of one study or of several compared."""
-    from studies.reporting import read_studies, write_all_figures, write_page
+    from studies.reporting import add_worst_images, read_studies, write_all_figures, write_page
 
     place = Workspace.open(workspace)
     studies = read_studies(names, place)
+    if worst_images:
+        for name, trials in add_worst_images(studies, place).items():
+            print(f"{name}: worst and best images of each class with trials {', '.join(map(str, trials))}")
     print(write_page(studies, place, output))
     if figures is not None:
         written = write_all_figures(studies, place, figures, kind)

@@ -36,13 +36,13 @@ def test_the_table_counts_pixels_right_over_those_that_count(with_pictures: Buil
     assert rows[3]["classes in truth"] == "background, soil, bedrock, sand"
 
 
-def test_each_picture_is_a_row_of_three_with_one_legend(with_pictures: Builder) -> None:
+def test_each_picture_is_a_row_of_four_with_one_legend(with_pictures: Builder) -> None:
     figure = draw_pictures(with_pictures.read())
     images = [trace for trace in figure.data if trace.type == "image"]
-    assert len(images) == 12
+    assert len(images) == 16
     legend = [trace.name for trace in figure.data if trace.type == "scatter"]
-    assert legend == [*CLASSES, "ignored"]
-    decoded = Image.open(io.BytesIO(base64.b64decode(images[10].source.partition(",")[2])))
+    assert legend == [*CLASSES, "ignored", "wrong"]
+    decoded = Image.open(io.BytesIO(base64.b64decode(images[13].source.partition(",")[2])))
     truth = read_pictures(with_pictures.read().trials[0].folder / "pictures.npz")[3].truth_HW
     np.testing.assert_array_equal(np.asarray(decoded), colour_mask(truth))
 
