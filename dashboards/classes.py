@@ -20,7 +20,7 @@ def class_names_and_shares(study: StudyRecord, count: int) -> tuple[list[str], l
 
 def class_ious(trial: TrialRecord, epoch: int | None) -> list[float]:
     """IoU of each class at an epoch (NaN where undefined); empty where that row is not on this machine."""
-    row = next((row for row in trial.rows if row.epoch == epoch), None)
+    row = trial.row(epoch)
     return [] if row is None else list(row.arrays.get(ARRAY, []))
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -77,12 +77,14 @@ def is_url(storage: str) -> bool:
     return "://" in storage
 
 
-def open_storage(storage: str, *, write: bool = False) -> BaseStorage:
+def open_storage(
+    storage: str, *, write: bool = False, begin: Callable[[JournalFileBackend], JournalStorage] = JournalStorage
+) -> BaseStorage:
     """Open the storage at a URL or journal path.
 
     With `write` a missing file is created, and a journal's last line torn by a crash is cut off, which is logged as a
-    warning (and so said on the terminal); without it a missing file is an error. Raises StorageError, with the line
-    where a journal cannot be read.
+    warning (and so said on the terminal); without it a missing file is an error. `begin` reads a journal's file, from
+    its first line by default. Raises StorageError, with the line where a journal cannot be read.
     """
     if is_url(storage):
         return _open_database(storage, write)
@@ -101,7 +103,7 @@ def open_storage(storage: str, *, write: bool = False) -> BaseStorage:
     # Optuna keeps its base class of locks private; it asks no more of one than the two methods.
     journal = _NumberedJournal(str(path), lock_obj=FlockJournalLock(path))  # type: ignore[arg-type]
     try:
-        return JournalStorage(journal)
+        return begin(journal)
     except _NO_RECORD as error:
         raise _unreadable(path, f"line {journal.line}") from error
 

@@ -10,13 +10,10 @@ import uvicorn
 
 from dashboards.live.access import Access, DashboardError, Guard
 from dashboards.live.pages import Pages
-from dashboards.text import shown_seconds
 from search.records.live import LiveRecords
 
 # What is still being drawn when Ctrl-C comes has so long.
 GRACE_S = 2
-# Reading the records that is worth a word.
-LONG_S = 3.0
 
 
 def serve(
@@ -30,14 +27,16 @@ def serve(
     Access.of(host, port, token)
     with listen(host, port) as listener:
         started = time.monotonic()
-        trials = records.load()
-        spent_s = time.monotonic() - started
-        if spent_s > LONG_S:
-            say(f"read {trials} trials in {shown_seconds(spent_s)}; from here on only what is new")
-        taken = int(listener.getsockname()[1])
-        query = f"?token={quote(token)}" if token else ""
-        say(f"dashboard: http://{f'[{host}]' if ':' in host else host}:{taken}/{query} (Ctrl-C ends it)")
-        make_server(records, Access.of(host, taken, token), tracking).run(sockets=[listener])
+        try:
+            found = records.load()
+            if found.trials:
+                say(f"{found.words} in {time.monotonic() - started:.1f} s")
+            taken = int(listener.getsockname()[1])
+            query = f"?token={quote(token)}" if token else ""
+            say(f"dashboard: http://{f'[{host}]' if ':' in host else host}:{taken}/{query} (Ctrl-C ends it)")
+            make_server(records, Access.of(host, taken, token), tracking).run(sockets=[listener])
+        finally:
+            records.close()
 
 
 def make_server(records: LiveRecords, access: Access, tracking: str) -> uvicorn.Server:

@@ -5,33 +5,35 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
+from search.records.index import Index
+from search.records.index_rows import RowIndex
+from search.records.index_trials import JournalIndex
 from search.records.study import (
+    ROWS,
     RecordError,
     Row,
     StudyRecord,
     TrialRecord,
-    read_rows,
     study_record,
     trial_record,
     trials_root,
 )
 from search.replacing import whole_studies
-from search.storage import StorageError, StorageLost, open_storage, shown, storage_file
+from search.storage import StorageError, StorageLost, is_url, open_storage, shown, storage_file
 
 # A database tells nobody that it changed; it is asked this often at most.
 DATABASE_S = 1.0
-# Trials whose rows stay in memory: a hundred epochs of forty classes are a quarter of a megabyte.
-KEPT_TRIALS = 256
+# What is new is kept in the index this often at most, and at the end.
+KEEP_S = 30.0
 # Optuna studies that hold no trials of anybody.
 LEDGER = "contourney-vault"
 
@@ -42,15 +44,37 @@ T = TypeVar("T")
 class LiveTrial(TrialRecord):
     """A trial whose rows are read when they are asked for, and forgotten where many others were since."""
 
+    index: RowIndex = field(repr=False, compare=False)
+
     @property
     def rows(self) -> tuple[Row, ...]:
         """The whole rows of the trial's epochs.jsonl, none where it has no such file; raises RecordError."""
-        path = self.folder / "epochs.jsonl"
-        try:
-            file = path.stat()
-        except OSError:
-            return ()
-        return _rows(path, file.st_mtime_ns, file.st_size)
+        return self.index.rows(self.folder / ROWS)
+
+    def row(self, epoch: int | None) -> Row | None:
+        """One epoch's row, None where there is none; raises RecordError."""
+        return self.index.row(self.folder / ROWS, epoch)
+
+    @property
+    def device_s(self) -> float | None:
+        """Device seconds of all its epochs, None where no row is here; raises RecordError."""
+        return self.index.device_s(self.folder / ROWS)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the first look found: trials, and how many records and rows of theirs the index did not have."""
+
+    trials: int
+    new_records: int
+    new_rows: int
+
+    @property
+    def words(self) -> str:
+        """What was read, in a few words."""
+        if self.new_records + self.new_rows == 0:
+            return f"index: {self.trials} trials, none of them changed since it was built; opened"
+        return f"index: {self.trials} trials; {self.new_records} new records and {self.new_rows} new epochs read"
 
 
 @dataclass(frozen=True)
@@ -73,14 +97,22 @@ class _Seen:
 class LiveRecords:
     """Reads the studies of a storage again and again; safe for several threads, and it never writes.
 
-    Optuna's journal is replayed from where the last look ended, and a trial that did not change keeps its record.
+    Optuna's journal is replayed from where the last look ended, and a trial that did not change keeps its record. With
+    an index the first look begins where the last one of any process ended.
     """
 
-    def __init__(self, storage: str, root: Path | None = None) -> None:
+    def __init__(self, storage: str, root: Path | None = None, index: Index | None = None) -> None:
         """`root` is the folder below which trial folders lie that are recorded as relative paths."""
         self.root = (trials_root(storage) if root is None else root).absolute()
         self._storage = storage
         self._file = storage_file(storage)
+        self._index = index
+        self._rows = RowIndex(index, self.root)
+        self._journal: JournalIndex | None = None
+        # Files of rows that came or changed since the index was told.
+        self._new_rows: set[Path] = set()
+        self._rows_read = 0
+        self._kept_s = time.monotonic()
         self._opened: tuple[BaseStorage, int] | None = None
         self._lock = threading.Lock()
         self._listed: tuple[Any, dict[str, FrozenStudy]] = (None, {})
@@ -93,13 +125,22 @@ class LiveRecords:
         with self._lock:
             return sorted(self._studies(self._look()))
 
-    def load(self) -> int:
-        """Read every study that can be read, so that later looks find little to do; returns the number of trials."""
+    def load(self) -> Loaded:
+        """Read every study that can be read, and what the index lacks of it, so that later looks find little to do."""
         trials = 0
         for name in self.names():
             with suppress(RecordError):
                 trials += len(self.read(name).study.trials)
-        return trials
+        with self._lock:
+            self._keep()
+            return Loaded(trials, 0 if self._journal is None else self._journal.read, self._rows_read)
+
+    def close(self) -> None:
+        """Keep what is new, and close the index."""
+        with self._lock:
+            self._keep()
+            if self._index is not None:
+                self._index.close()
 
     def read(self, name: str) -> Snapshot:
         """The study as it is now; raises RecordError for one that is not there or cannot be read."""
@@ -108,7 +149,20 @@ class LiveRecords:
             seen = self._seen.get(name)
             if seen is None or seen.looked != looked:
                 seen = self._seen[name] = self._read(name, looked, seen)
+                if time.monotonic() - self._kept_s > KEEP_S:
+                    self._keep()
             return seen.snapshot
+
+    def _keep(self) -> None:
+        """Tell the index what is new."""
+        if self._index is None or self._opened is None:
+            return
+        storage = self._opened[0]
+        if self._journal is not None and isinstance(storage, JournalStorage):
+            self._journal.keep(storage)
+        files, self._new_rows = self._new_rows, set()
+        self._rows_read += self._rows.update(files)
+        self._kept_s = time.monotonic()
 
     def _read(self, name: str, looked: Any, seen: _Seen | None) -> _Seen:
         found = self._studies(looked).get(name)
@@ -141,7 +195,9 @@ class LiveRecords:
         folder = Path(os.path.normpath(record.folder))
         if not folder.is_relative_to(self.root):
             folder = self.root / "no-such-folder"
-        return LiveTrial(**{**vars(record), "folder": folder})
+        if self._index is not None:
+            self._new_rows.add(folder / ROWS)
+        return LiveTrial(**{**vars(record), "folder": folder}, index=self._rows)
 
     def _studies(self, looked: Any) -> dict[str, FrozenStudy]:
         """All studies by name, as of this look."""
@@ -164,7 +220,10 @@ class LiveRecords:
 
     def _open(self) -> BaseStorage:
         try:
-            return open_storage(self._storage)
+            if self._index is None or is_url(self._storage):
+                return open_storage(self._storage)
+            self._journal = JournalIndex(self._index, Path(self._storage))
+            return self._journal.open()
         except StorageError as error:
             raise RecordError(str(error)) from error
 
@@ -184,12 +243,6 @@ class LiveRecords:
         # SQLite in WAL mode writes beside its file.
         beside = Path(f"{self._file}-wal")
         return file.st_ino, file.st_size, file.st_mtime_ns, beside.stat().st_mtime_ns if beside.exists() else 0
-
-
-@lru_cache(maxsize=KEPT_TRIALS)
-def _rows(path: Path, changed_ns: int, size: int) -> tuple[Row, ...]:
-    """The rows of a file of that age and size."""
-    return read_rows(path)
 
 
 def _same(one: FrozenTrial, other: FrozenTrial) -> bool:

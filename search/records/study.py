@@ -16,6 +16,8 @@ from search.replacing import load_whole, whole_studies
 from search.storage import is_url, open_storage, shown
 
 NAN = float("nan")
+# The file of a trial's rows in its folder.
+ROWS = "epochs.jsonl"
 
 
 class RecordError(ValueError):
@@ -63,7 +65,16 @@ class TrialRecord:
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """The whole rows of the trial's epochs.jsonl, none where it has no such file; raises RecordError."""
-        return read_rows(self.folder / "epochs.jsonl")
+        return read_rows(self.folder / ROWS)
+
+    def row(self, epoch: int | None) -> Row | None:
+        """One epoch's row, None where there is none; raises RecordError."""
+        return next((row for row in self.rows if row.epoch == epoch), None)
+
+    @property
+    def device_s(self) -> float | None:
+        """Device seconds of all its epochs, None where no row is here; raises RecordError."""
+        return sum(row.device_s for row in self.rows) if self.rows else None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The command that serves the live pages."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -24,19 +25,25 @@ def dashboard(
     ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Show all studies of the workspace on live pages, which only read, until Ctrl-C."""
+    """Show all studies of the workspace on live pages, which only read, until Ctrl-C.
+
+    What was read is kept in an index, WORKSPACE/cache/records-*.sqlite, so that the next start reads only what is new;
+    it may be deleted at any time.
+    """
     from dashboards.live.serve import serve
+    from search.records.index import Index, index_path
     from search.records.live import LiveRecords
 
     place = Workspace.open(workspace)
+    say = partial(print, flush=True)
     try:
         serve(
-            LiveRecords(place.storage, place.root),
+            LiveRecords(place.storage, place.root, Index(index_path(place.cache, place.storage), say)),
             host,
             port,
             token=token,
             tracking=place.tracking,
-            say=lambda words: print(words, flush=True),
+            say=say,
         )
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -22,7 +22,8 @@ def test_it_reads_what_a_single_look_reads_and_grows_with_it(builder: Builder) -
     assert records.names() == ["terrain"]
     before = records.read("terrain")
     once = read_study(builder.storage, "terrain")
-    assert [vars(trial) for trial in before.study.trials] == [vars(trial) for trial in once.trials]
+    own = [{key: value for key, value in vars(trial).items() if key != "index"} for trial in before.study.trials]
+    assert own == [vars(trial) for trial in once.trials]
     assert before.study == replace(once, trials=before.study.trials)
     assert [trial.rows for trial in before.study.trials] == [trial.rows for trial in once.trials]
     assert records.read("terrain") is before
