@@ -88,6 +88,7 @@ class _OpenTrial:
     trial: optuna.Trial
     seen: set[int]
     values: dict[int, float] = field(default_factory=dict)
+    stand_in: float | None = None
 
 
 class Bridge:
@@ -173,12 +174,15 @@ class Bridge:
         """Write one epoch's row, first write wins, and decide.
 
         `row` has `epoch` (from 1), `value` (None where undefined) and `end` (a reason of the worker's, or None);
-        a worker's end stands before the pruner's word, and the pruner is not asked at the last epoch.
+        a worker's end stands before the pruner's word, and the pruner is not asked at the last epoch. A trial that is
+        not measured has values None and a `stand_in`: Optuna has the last one as its value once it is complete, and the
+        attribute `unmeasured` with it.
         """
         entry = self._open.get(number)
         if entry is None:
             return Decision(Reason.STOPPED)
         epoch, value = int(row["epoch"]), row["value"]
+        entry.stand_in = row.get("stand_in")
         if epoch not in entry.seen:
             if value is not None:
                 entry.trial.report(value, step=epoch)
@@ -287,7 +291,9 @@ class Bridge:
         entry = self._open[number]
         state = END_STATES[reason]
         finite = {epoch: value for epoch, value in entry.values.items() if math.isfinite(value)}
-        if state is TrialState.COMPLETE and not finite:
+        if state is TrialState.COMPLETE and not finite and entry.stand_in is not None:
+            entry.trial.set_user_attr("unmeasured", True)
+        elif state is TrialState.COMPLETE and not finite:
             state, reason = TrialState.FAIL, Reason.ERROR
             entry.trial.set_user_attr("error", "the trial ended without one finite value")
         best_epoch = min(finite, key=lambda epoch: (-finite[epoch], epoch), default=None)
@@ -297,11 +303,11 @@ class Bridge:
             entry.trial.set_constraint(reason, 1.0)
         # Optuna takes no attribute after the end.
         self._keep_run_id(number, wait=True)
-        value = finite[best_epoch] if state is TrialState.COMPLETE and best_epoch is not None else None
+        value = entry.stand_in if best_epoch is None else finite[best_epoch]
         failed = None
         try:
             with blamed("sampler", self._study.sampler):
-                self._study.tell(entry.trial, value, state=state)
+                self._study.tell(entry.trial, value if state is TrialState.COMPLETE else None, state=state)
         except AlgorithmFailed as error:
             # Its word comes before Optuna writes the end, and does not hinder it.
             failed = error

@@ -46,6 +46,8 @@ def _findings(settings: TrialSettings) -> Iterator[str]:
             f"schedule.warmup_epochs: got {settings.schedule.warmup_epochs:g}, expected less than epochs "
             f"({settings.epochs})"
         )
+    if settings.last_epoch > settings.epochs:
+        yield f"refit.lr_trace: got {settings.last_epoch} epochs, expected at most epochs ({settings.epochs})"
     yield from loss_findings(settings.loss)
     boundary = settings.loss.terms.boundary
     if boundary.weight > 0 and boundary.warmup_epochs >= settings.epochs:

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _line(row: Row) -> str:
     figures = ("train/loss", "val/loss", "val/miou", "val/pixel_accuracy", "lr")
-    shown = "  ".join(f"{name} {row['metrics'][name]}" for name in figures)
+    shown = "  ".join(f"{name} {row['metrics'][name]}" for name in figures if name in row["metrics"])
     return f"epoch {row['epoch']}  {shown}  {row['device_s']:.1f} s" + (f"  {row['end']}" if row["end"] else "")
 
 

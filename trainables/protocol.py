@@ -46,10 +46,11 @@ class Pictures:
 class EpochResult:
     """What an epoch gave: validation counts int64 [K, K] (rows target) and figures by their recorded names.
 
-    `metrics` must hold `train/loss` and `val/loss`, whose NaN or infinity ends the trial as diverged.
+    `metrics` must hold `train/loss` and `val/loss`, whose NaN or infinity ends the trial as diverged. A refit has
+    nothing to validate on: it gives no counts, no validation figure and no pictures.
     """
 
-    confusion_KK: NDArray[np.int64]
+    confusion_KK: NDArray[np.int64] | None
     metrics: Mapping[str, float]
     pictures: Pictures | None = None
 

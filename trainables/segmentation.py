@@ -12,6 +12,7 @@ from trainables.clip import GradientClip
 from trainables.data.augment import build_pipeline
 from trainables.data.batches import TrainBatches
 from trainables.data.dataset import prepare
+from trainables.data.joined import prepare_joined
 from trainables.data.repeats import leaked, shown_per_epoch
 from trainables.data.split_data import SplitData
 from trainables.data.splits import Split
@@ -26,7 +27,7 @@ from trainables.models.build import build_model
 from trainables.optimizers import build_optimizer
 from trainables.pictures import shown_indices, take_pictures
 from trainables.protocol import Context, EpochResult, State
-from trainables.schedules import Schedule
+from trainables.replay import build_schedule
 from trainables.seeding import derive, seed_everything
 from trainables.settings import TrialSettings
 from trainables.sync_batch_norm import synchronise_batch_norm
@@ -42,26 +43,32 @@ class SegmentationTrainable:
     def setup(self, settings: TrialSettings, context: Context) -> None:
         """Prepare train and validation data, build the model and prove the settings applied.
 
-        Raises the ValueErrors of data, model, loss and metric, and RuntimeError if the settings are not in force.
+        A refit trains on both and validates on nothing. Raises the ValueErrors of data, model, loss and metric, and
+        RuntimeError if the settings are not in force.
         """
+        if settings.refit is not None:
+            self.build(settings, context, prepare_joined(settings.data, context.cache), None)
+            return
         train = prepare(settings.data, Split.TRAIN, context.cache)
         validation = prepare(settings.data, Split.VALIDATION, context.cache)
         self.build(settings, context, train, validation)
 
-    def build(self, settings: TrialSettings, context: Context, train: SplitData, validation: SplitData) -> None:
-        """The part of `setup` after the data."""
+    def build(self, settings: TrialSettings, context: Context, train: SplitData, validation: SplitData | None) -> None:
+        """The part of `setup` after the data; without validation data nothing is validated."""
         self.class_names = train.class_names
         self._settings = settings
         self._validation_data = validation
         self._ignore_target = label_ids(settings.metric.ignore_target, self.class_names, "metric.ignore_target")
         self._exclude = label_ids(settings.metric.exclude, self.class_names, "metric.exclude")
-        uncounted = {*self._ignore_target, *self._exclude}
-        if not any(pixels for k, pixels in enumerate(validation.pixels_K) if k not in uncounted):
-            raise MetricError(
-                "the validation split has no pixel that counts in mIoU; shorten metric.exclude or metric.ignore_target"
-            )
-        if settings.augment.oversample.leaky:
-            train = leaked(settings.augment.oversample, train, validation, context.cache)
+        if validation is not None:
+            uncounted = {*self._ignore_target, *self._exclude}
+            if not any(pixels for k, pixels in enumerate(validation.pixels_K) if k not in uncounted):
+                raise MetricError(
+                    "the validation split has no pixel that counts in mIoU; shorten metric.exclude or "
+                    "metric.ignore_target"
+                )
+            if settings.augment.oversample.leaky:
+                train = leaked(settings.augment.oversample, train, validation, context.cache)
         shown_N = shown_per_epoch(settings.augment, train)
         channels, size = train.images_NHWC.shape[-1], train.images_NHWC.shape[1:3]
         seed_everything(derive(settings.seed, "weights"))
@@ -83,7 +90,7 @@ class SegmentationTrainable:
         self._batches = TrainBatches(
             train, settings.batch_size, pipeline, settings.seed, context.threads, shown_N, ranks
         )
-        self._schedule = Schedule(self._optimizer, settings.schedule, settings.epochs, len(self._batches))
+        self._schedule = build_schedule(settings, self._optimizer, len(self._batches))
         self._net = net
         self._context = context
         self._eval_batch = settings.batch_size
@@ -119,7 +126,7 @@ class SegmentationTrainable:
         }
 
     def run_epoch(self, epoch: int) -> EpochResult:
-        """Train epoch 1, 2, … and validate it."""
+        """Train epoch 1, 2, … and validate it where there is something to validate on."""
         # Dropout is drawn anew on each rank; the first draws what one process would.
         own = (self._ranks.rank,) if self._ranks.rank > 0 else ()
         seed_everything(derive(self._settings.seed, "epoch", epoch, *own))
@@ -135,29 +142,28 @@ class SegmentationTrainable:
             micro_batch=self._context.micro_batch,
             ranks=self._ranks,
         )
+        trained = {"train/loss": train_loss, "lr": self._schedule.rate}
+        data = self._validation_data
         with nullcontext() if self._ema is None else self._ema.in_place():
             # Within, so that averages of them are rank 0's too.
             self._ranks.copy_first(self._net.buffers())
-            validation = self._validated()
-        metrics = {
-            "val/loss": validation.loss,
-            "val/ce": validation.ce,
-            "train/loss": train_loss,
-            "lr": self._schedule.rate,
-        }
+            validation = None if data is None else self._validated(data)
+        if data is None or validation is None:
+            return EpochResult(None, trained)
+        metrics = {"val/loss": validation.loss, "val/ce": validation.ce, **trained}
         self._schedule.after_epoch(validation.loss, miou_of(validation.counts_KK, self._exclude))
-        pictures = take_pictures(self._validation_data, validation.predictions)
+        pictures = take_pictures(data, validation.predictions)
         return EpochResult(validation.counts_KK, metrics, pictures)
 
-    def _validated(self) -> Validation:
+    def _validated(self, data: SplitData) -> Validation:
         def validated(batch: int) -> Validation:
             return validate(
                 self._inference,
                 self._criterion,
-                self._validation_data,
+                data,
                 batch,
                 ignore_target=self._ignore_target,
-                pictures=shown_indices(self._validation_data),
+                pictures=shown_indices(data),
                 ranks=self._ranks,
             )
 

@@ -11,6 +11,7 @@ from trainables.losses.settings import LossSettings
 from trainables.metric_settings import MetricSettings
 from trainables.models.settings import ModelSettings
 from trainables.optimizer_settings import OptimizerSettings
+from trainables.refit_settings import RefitSettings
 from trainables.schedule_settings import ScheduleSettings
 from trainables.settings_base import Settings
 
@@ -36,3 +37,11 @@ class TrialSettings(Settings):
     schedule: ScheduleSettings = ScheduleSettings()
     early_stop: EarlyStopSettings = EarlyStopSettings()
     metric: MetricSettings = MetricSettings()
+    refit: RefitSettings | None = Field(
+        None, description="a training on train and validation together; promotion alone sets it (promotion.weights)"
+    )
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that a trial ends with where nothing ends it before."""
+        return self.epochs if self.refit is None else len(self.refit.lr_trace)

@@ -191,24 +191,27 @@ class TrialRun:
         result = self._trainable.run_epoch(epoch)
         if self.applied != self._kept:
             self._keep_applied()
-        value = miou_of(result.confusion_KK, self._exclude)
-        metrics = {**result.metrics, "val/miou": value, "val/pixel_accuracy": pixel_accuracy(result.confusion_KK)}
+        figures = self._figures(result)
+        end = self._end(epoch, figures["metrics"])
         row = {
             "epoch": epoch,
-            "value": value,
-            "metrics": metrics,
-            "arrays": {"val/iou": iou_K(result.confusion_KK).tolist()},
+            **figures,
             "started_s": started_s,
             "ended_s": time.time(),
             "device_s": (time.perf_counter() - clock) * self._kept.get("ranks", 1),
             "worker": f"{socket.gethostname()}:{os.getpid()}",
-            "end": self._end(epoch, metrics),
+            "end": end,
         }
         # This order is what a restart relies on: the row, then best, then last, which says how many rows count.
         self._rows.append(self._folder.append_row(row))
-        if value > self._best_value:
+        value = figures["value"]
+        if value is None:
+            # Nothing tells one epoch from another: the last one's weights are the result.
+            if end is End.FINISHED:
+                self._keep_best(result, epoch, None)
+        elif value > self._best_value:
             self._best_value, self._best_epoch = value, epoch
-            self._keep_best(result)
+            self._keep_best(result, epoch, value)
         self._folder.save(
             "last.pt",
             {
@@ -220,21 +223,37 @@ class TrialRun:
             },
         )
 
+    def _figures(self, result: EpochResult) -> dict[str, Any]:
+        """What a row has of an epoch's result; a refit has no validation figure, and so no value.
+
+        Optuna has a value of every trial that ends complete: minus the training loss stands in for a refit's.
+        """
+        counts_KK, metrics = result.confusion_KK, dict(result.metrics)
+        if self._settings.refit is not None:
+            return {"value": None, "stand_in": -metrics["train/loss"], "metrics": metrics, "arrays": {}}
+        assert counts_KK is not None  # of every trial but a refit
+        value = miou_of(counts_KK, self._exclude)
+        metrics |= {"val/miou": value, "val/pixel_accuracy": pixel_accuracy(counts_KK)}
+        return {"value": value, "metrics": metrics, "arrays": {"val/iou": iou_K(counts_KK).tolist()}}
+
     def _end(self, epoch: int, metrics: Mapping[str, float]) -> End | None:
-        if not (math.isfinite(metrics["train/loss"]) and math.isfinite(metrics["val/loss"])):
+        losses = ("train/loss",) if self._settings.refit is not None else ("train/loss", "val/loss")
+        if not all(math.isfinite(metrics[name]) for name in losses):
             return End.DIVERGED
-        if epoch >= self._settings.epochs:
+        if epoch >= self._settings.last_epoch:
             return End.FINISHED
+        if self._settings.refit is not None:
+            return None
         figures = [row["metrics"] for row in self._rows] + [metrics]
         return End.EARLY_STOPPED if should_stop(self._settings.early_stop, figures) else None
 
-    def _keep_best(self, result: EpochResult) -> None:
+    def _keep_best(self, result: EpochResult, epoch: int, value: float | None) -> None:
         self._folder.save(
             "best.pt",
             {
                 "model": self._trainable.model_state(),
-                "epoch": self._best_epoch,
-                "value": self._best_value,
+                "epoch": epoch,
+                "value": value,
                 "settings": self._settings.model_dump_json(),
                 "applied": json.dumps(self._trainable.applied),
                 "class_names": list(self._trainable.class_names),

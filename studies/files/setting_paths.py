@@ -17,6 +17,7 @@ REFUSED: dict[str, str] = {
     "seed": "a search must not choose its luck",
     "epochs": "it is the horizon of the schedule and the budget of a trial; the pruner decides how far a trial goes",
     "entry": "trials of different code are different studies",
+    "refit": "promotion alone refits, after the search (promotion.weights)",
     "metric": _DATA_REASON,
     "data.format": _DATA_REASON,
     "data.root": _DATA_REASON,

@@ -95,6 +95,32 @@ def test_a_trial_that_diverges_without_any_value_can_be_told(study: optuna.Study
     assert study.trials[0].user_attrs["best_epoch"] is None
 
 
+def test_a_trial_that_is_not_measured_is_complete_with_what_stands_in_for_a_value(study: optuna.Study) -> None:
+    records = Records()
+    bridge = open_bridge(study, records=records)
+    bridge.ask()
+    bridge.report(0, {**row(1, None), "stand_in": -0.7})
+    bridge.interrupt()
+    assert study.trials[0].state is TrialState.WAITING
+    proposal = bridge.ask()
+    assert proposal is not None
+    # Optuna has no epoch of it: all rows come again.
+    assert (proposal.number, proposal.recorded) == (0, 0)
+    bridge.report(0, {**row(1, None), "stand_in": -0.7})
+    assert bridge.report(0, {**row(2, None, "finished"), "stand_in": -0.5}).reason is Reason.FINISHED
+    trial = study.trials[0]
+    assert (trial.state, trial.value, trial.intermediate_values) == (TrialState.COMPLETE, -0.5, {})
+    assert (trial.user_attrs["unmeasured"], trial.user_attrs["best_epoch"]) == (True, None)
+    assert records.events[-1] == ("closed", 0, TrialState.COMPLETE, Reason.FINISHED)
+
+
+def test_a_trial_without_any_value_fails(study: optuna.Study) -> None:
+    bridge = open_bridge(study)
+    bridge.ask()
+    bridge.report(0, row(1, None, "finished"))
+    assert (study.trials[0].state, study.trials[0].value) == (TrialState.FAIL, None)
+
+
 def test_a_failure_keeps_its_message_and_counts(study: optuna.Study) -> None:
     bridge = open_bridge(study, trials=1)
     bridge.ask()

@@ -65,8 +65,7 @@ class TrainBatches:
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        whole, rest = divmod(len(self._images), self.batch_size)
-        return whole + (rest > 1 or (rest == 1 and whole == 0))
+        return batch_count(len(self._images), self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Pair]:
         """This rank's images uint8 [B, H, W, C] and masks uint8 [B, H, W] of one epoch."""
@@ -110,6 +109,12 @@ class TrainBatches:
             self._local.pipeline = copy.deepcopy(self.pipeline)
         seed = (self.seed, epoch, index, repeat) if repeat else (self.seed, epoch, index)
         return augment(self._local.pipeline, np.array(image), np.array(mask), seed)
+
+
+def batch_count(shown: int, batch_size: int) -> int:
+    """Batches of an epoch that shows so many images; a last one of a single image is left out."""
+    whole, rest = divmod(shown, batch_size)
+    return whole + (rest > 1 or (rest == 1 and whole == 0))
 
 
 def check_share(batch_size: int, ranks: int) -> None:
