@@ -1,6 +1,6 @@
 """The protocol between a trial and what it trains; a user's own class can stand behind it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +60,9 @@ class Trainable(Protocol):
 
     `run_epoch` must be a function of the state and the epoch's number alone, so that an epoch can be run again after a
     crash. States hold tensors, numbers, text, lists and dicts only: they are read with weights_only=True.
+
+    It may also have a method `latency()`, asked once after the first epoch: JSON values with `latency_ms`, the
+    milliseconds for one image, and the `device` that this was measured on; None where there is nothing to say.
     """
 
     class_names: tuple[str, ...]
@@ -96,3 +99,9 @@ class Trainable(Protocol):
     def reset(self) -> None:
         """Let go of everything that `setup` built."""
         ...
+
+
+def latency_of(trainable: Trainable) -> Mapping[str, Any] | None:
+    """What the trainable says of its latency; None where it measures none."""
+    measure: Callable[[], Mapping[str, Any] | None] | None = getattr(trainable, "latency", None)
+    return None if measure is None else measure()

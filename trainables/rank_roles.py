@@ -9,7 +9,7 @@ import torch
 
 from trainables.distributed import DistributedRanks
 from trainables.memory import out_of_memory_told
-from trainables.protocol import Context, EpochResult, State, Trainable
+from trainables.protocol import Context, EpochResult, State, Trainable, latency_of
 from trainables.settings import TrialSettings
 
 
@@ -47,6 +47,10 @@ class Leader:
         self._ranks.command("epoch", epoch)
         with _told():
             return self._trainable.run_epoch(epoch)
+
+    def latency(self) -> Mapping[str, Any] | None:
+        """Measured on rank 0, as far as the trainable measures it."""
+        return latency_of(self._trainable)
 
     def state(self) -> State:
         """The state of rank 0: what differs between ranks, BatchNorm's own statistics, is rank 0's."""

@@ -19,6 +19,7 @@ from trainables.data.splits import Split
 from trainables.distributed import over_ranks
 from trainables.ema import AveragedWeights
 from trainables.inference import place
+from trainables.latency import measure_latency
 from trainables.losses.class_weights import class_weights
 from trainables.losses.criterion import build_criterion
 from trainables.memory import while_it_fits
@@ -172,6 +173,11 @@ class SegmentationTrainable:
             return validated(self._context.micro_batch or self._eval_batch)
         validation, self._eval_batch = while_it_fits(validated, self._eval_batch, self._context.device)
         return validation
+
+    def latency(self) -> Mapping[str, Any] | None:
+        """What `measure_latency` finds with the present weights; None without validation data."""
+        data = self._validation_data
+        return None if data is None else measure_latency(self._inference, data)
 
     def state(self) -> State:
         """Weights, averages, optimizer and schedule; random numbers follow from the seed and the epoch."""

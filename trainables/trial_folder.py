@@ -1,4 +1,4 @@
-"""The files of a trial: epochs.jsonl, best.pt, last.pt, applied.json, pictures.npz."""
+"""The files of a trial: epochs.jsonl, best.pt, last.pt, applied.json, latency.json, pictures.npz."""
 
 import errno
 import json
@@ -88,6 +88,11 @@ class TrialFolder:
         text = json.dumps(_strict(dict(content)), allow_nan=False, indent=1) + "\n"
         with self._replacing(name, len(text)) as file:
             file.write(text.encode())
+
+    def load_json(self, name: str) -> dict[str, Any] | None:
+        """Read JSON, None where there is none."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def save_pictures(self, pictures: Pictures, name: str = "pictures.npz") -> None:
         """Write pictures to a file that needs no pickle to be read."""

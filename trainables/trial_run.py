@@ -19,11 +19,12 @@ from trainables.device import choose_device, set_threads
 from trainables.early_stop import should_stop
 from trainables.memory import keep_freed_memory, limit_memory, out_of_memory_told, release_memory
 from trainables.metrics import iou_K, miou_of, pixel_accuracy
-from trainables.protocol import Context, EpochResult, Trainable
+from trainables.protocol import Context, EpochResult, Trainable, latency_of
 from trainables.seeding import seed_everything
 from trainables.settings import TrialSettings
 from trainables.trial_folder import Row, TrialFolder
 
+LATENCY = "latency.json"
 # What last.pt says of a trial without an epoch.
 NOTHING: Mapping[str, Any] = {"rows": 0, "best_value": -math.inf, "best_epoch": 0}
 
@@ -46,7 +47,7 @@ def load_entry(entry: str) -> type[Trainable]:
 
 class TrialRun:
     """One trial: rows in epochs.jsonl, weights in best.pt, everything to go on in last.pt, settings in force in
-    applied.json, pictures.npz.
+    applied.json, how long one image takes in latency.json, pictures.npz.
 
     A new object on the same folder goes on after the rows that last.pt knows; a row beyond them is run again, with the
     same result. `have` is the number of rows the caller has seen. `threads` and `device` default to what torch is set
@@ -91,6 +92,14 @@ class TrialRun:
     def applied(self) -> dict[str, Any]:
         """What the trial really uses, as in applied.json."""
         return dict(self._trainable.applied)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is to be known of the trial beside its settings: trained parameters, and latency once it is measured."""
+        facts = {"trainable_parameters": self.applied["trainable_parameters"]}
+        if self._latency is not None:
+            facts |= {"latency_ms": self._latency["latency_ms"], "latency_device": self._latency["device"]}
+        return facts
 
     @property
     def micro_batch(self) -> int | None:
@@ -177,6 +186,7 @@ class TrialRun:
         self._best_epoch: int = last["best_epoch"]
         if "state" in last:
             self._trainable.load_state(last["state"])
+        self._latency = self._folder.load_json(LATENCY)
         self._exclude = label_ids(self._settings.metric.exclude, self._trainable.class_names, "metric.exclude")
         self._keep_applied()
         self._built = True
@@ -202,6 +212,9 @@ class TrialRun:
             "worker": f"{socket.gethostname()}:{os.getpid()}",
             "end": end,
         }
+        if epoch == 1:
+            # Before the row, which says that the epoch is over.
+            self._keep_latency()
         # This order is what a restart relies on: the row, then best, then last, which says how many rows count.
         self._rows.append(self._folder.append_row(row))
         value = figures["value"]
@@ -222,6 +235,12 @@ class TrialRun:
                 "micro_batch": self._micro_batch,
             },
         )
+
+    def _keep_latency(self) -> None:
+        """Measured once: what an interrupted first epoch kept stands."""
+        if self._latency is None and (found := latency_of(self._trainable)) is not None:
+            self._latency = dict(found)
+            self._folder.save_json(LATENCY, found)
 
     def _figures(self, result: EpochResult) -> dict[str, Any]:
         """What a row has of an epoch's result; a refit has no validation figure, and so no value.

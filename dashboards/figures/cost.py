@@ -1,15 +1,16 @@
-"""Cost against quality: the metric over device-seconds and over trained parameters, with the Pareto front of each."""
+"""Cost against quality: the metric over device-seconds, trained parameters and latency, each with its Pareto front."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from dashboards.costs import device_seconds, latency_device, latency_ms, shown_ms, trained_parameters
 from dashboards.frame import caption, frame, missing, why_no_value
 from dashboards.outcomes import Outcome, is_better, ranked
 from dashboards.palette import SECOND
-from dashboards.text import hover, plotly_text, shown, shown_score, shown_seconds
+from dashboards.text import counted, hover, plotly_text, shown, shown_score, shown_seconds
 from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Cost against quality"
@@ -17,27 +18,36 @@ TITLE = "Cost against quality"
 MARGIN = 0.005
 # Rows are read from as many trial folders.
 MOST_TRIALS = 1000
-SECONDS, PARAMETERS = "device seconds", "trained parameters"
+SECONDS, PARAMETERS, LATENCY = "device seconds", "trained parameters", "latency, ms"
+FRONTS = {SECONDS: "front by seconds", PARAMETERS: "front by parameters", LATENCY: "front by latency"}
+WORDS: dict[str, Callable[[Any], str]] = {
+    SECONDS: shown_seconds,
+    PARAMETERS: lambda count: f"{count:,} parameters",
+    LATENCY: lambda ms: f"{shown_ms(ms)} an image",
+}
 
 
 def cost_table(study: StudyRecord) -> list[dict[str, Any]]:
     """One dict per COMPLETE trial, the best first, at most a thousand: trial, value, device-seconds of its recorded
-    epochs, trained parameters (None where not recorded), and whether it is on the front of either: no trial is both
-    cheaper and as good.
+    epochs, trained parameters, milliseconds for one image (each None where not recorded), and whether it is on the
+    front of each: no trial is both cheaper and as good.
+
+    Latencies are those of the device on which most trials were measured, None for the others.
     """
+    trials = ranked(study)[:MOST_TRIALS]
+    device = latency_device(trials)
     rows: list[dict[str, Any]] = [
-        {"trial": trial.number, "value": trial.value, SECONDS: _seconds(trial), PARAMETERS: _parameters(trial)}
-        for trial in ranked(study)[:MOST_TRIALS]
-    ]
-    fronts = {cost: {row["trial"] for row in pareto_front(study, rows, cost)} for cost in (SECONDS, PARAMETERS)}
-    return [
         {
-            **row,
-            "front by seconds": row["trial"] in fronts[SECONDS],
-            "front by parameters": row["trial"] in fronts[PARAMETERS],
+            "trial": trial.number,
+            "value": trial.value,
+            SECONDS: device_seconds(trial),
+            PARAMETERS: trained_parameters(trial),
+            LATENCY: latency_ms(trial, device),
         }
-        for row in rows
+        for trial in trials
     ]
+    fronts = {cost: {row["trial"] for row in pareto_front(study, rows, cost)} for cost in FRONTS}
+    return [row | {front: row["trial"] in fronts[cost] for cost, front in FRONTS.items()} for row in rows]
 
 
 def pareto_front(study: StudyRecord, rows: list[dict[str, Any]], cost: str) -> list[dict[str, Any]]:
@@ -64,28 +74,36 @@ def worth_words(study: StudyRecord, rows: list[dict[str, Any]]) -> str:
     other = near[0] if near else front[-2]
     lacks = f"{abs(best['value'] - other['value']):.4f}"
     part = f"{other[SECONDS] / best[SECONDS]:.1%} of that"
+    use = _use_words(best, other)
     if near:
-        return f"{start}; trial {other['trial']} lacks {lacks}, within the margin of {MARGIN}, for {part}."
-    return f"{start}; nothing cheaper is within {MARGIN} of it: trial {other['trial']} lacks {lacks}, for {part}."
+        return f"{start}; trial {other['trial']} lacks {lacks}, within the margin of {MARGIN}, for {part}{use}."
+    return f"{start}; nothing cheaper is within {MARGIN} of it: trial {other['trial']} lacks {lacks}, for {part}{use}."
+
+
+def _use_words(best: dict[str, Any], other: dict[str, Any]) -> str:
+    """What the two take in use, where that is recorded."""
+    if best[LATENCY] is None or other[LATENCY] is None:
+        return ""
+    return f"; an image takes {shown_ms(best[LATENCY])} with the best, {shown_ms(other[LATENCY])} with the other"
 
 
 def draw_cost(study: StudyRecord) -> go.Figure:
-    """Points over device-seconds, and over trained parameters where trials differ in them; steps are the fronts."""
+    """Points over device-seconds, and over trained parameters and latency where trials differ in them; steps are the
+    fronts.
+    """
     rows = cost_table(study)
     complete = ranked(study)
     subtitle = caption(study, complete)
     if not rows:
         return missing(TITLE, subtitle, why_no_value(study))
-    panels: list[tuple[str, Callable[[Any], str], str]] = []
-    if any(row[SECONDS] is not None for row in rows):
-        panels.append((SECONDS, shown_seconds, "front by seconds"))
-    if len({row[PARAMETERS] for row in rows if row[PARAMETERS] is not None}) > 1:
-        panels.append((PARAMETERS, lambda count: f"{count:,} parameters", "front by parameters"))
+    panels = [SECONDS] if any(row[SECONDS] is not None for row in rows) else []
+    panels += [cost for cost in (PARAMETERS, LATENCY) if len({row[cost] for row in rows} - {None}) > 1]
     if not panels:
         where = complete[0].folder
         return missing(TITLE, subtitle, f"No device-seconds are here: expected epochs.jsonl in {where} and the like.")
     figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.06)
-    for column, (cost, words, front) in enumerate(panels, start=1):
+    for column, cost in enumerate(panels, start=1):
+        front = FRONTS[cost]
         with_cost = [row for row in rows if row[cost] is not None]
         steps = [row for row in reversed(with_cost) if row[front]]
         figure.add_scatter(
@@ -104,7 +122,7 @@ def draw_cost(study: StudyRecord) -> go.Figure:
                 name=name,
                 showlegend=column == 1,
                 hoverinfo="text",
-                hovertext=[hover(study, row["trial"], row["value"], words(row[cost])) for row in some],
+                hovertext=[hover(study, row["trial"], row["value"], WORDS[cost](row[cost])) for row in some],
                 row=1,
                 col=column,
             )
@@ -125,16 +143,16 @@ def draw_cost(study: StudyRecord) -> go.Figure:
                 else []
             ),
             *([f"The device time of {unknown} trials is not here."] if unknown else []),
+            *(_latency_notes(complete[:MOST_TRIALS], rows) if LATENCY in panels else []),
         ],
         alt=f"{study.metric} of {len(rows)} trials over cost. {worth_words(study, rows)}",
         top=44,
     )
 
 
-def _seconds(trial: TrialRecord) -> float | None:
-    return sum(row.device_s for row in trial.rows) if trial.rows else None
-
-
-def _parameters(trial: TrialRecord) -> int | None:
-    count = trial.attrs.get("trainable_parameters")
-    return None if count is None else int(count)
+def _latency_notes(trials: Sequence[TrialRecord], rows: list[dict[str, Any]]) -> list[str]:
+    """What was measured on what, and how many were measured elsewhere."""
+    measured = sum("latency_device" in trial.attrs for trial in trials)
+    elsewhere = measured - sum(row[LATENCY] is not None for row in rows)
+    note = f"Latency: one image at a time on {latency_device(trials)}, while other trials may have run there."
+    return [note, *([f"Measured on another device and left out: {counted(elsewhere, 'trial')}."] if elsewhere else [])]

@@ -4,9 +4,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dashboards.costs import latency_device, latency_ms, shown_count, shown_ms, trained_parameters
 from dashboards.frame import frame, missing
 from dashboards.palette import ACCENT, SECOND
-from dashboards.text import counted, plotly_text, shown_score
+from dashboards.text import counted, plotly_text, shown_score, shown_seconds
 from search.records.study import StudyRecord
 
 TITLE = "Finalists over other seeds"
@@ -14,11 +15,14 @@ TITLE = "Finalists over other seeds"
 
 def finalists_table(study: StudyRecord) -> list[dict[str, Any]]:
     """One dict per finalist that was not left out, the highest mean first: trial, value in the search, mean and
-    standard deviation over other seeds, ends of the mean's 95 % interval, whether it was promoted.
+    standard deviation over other seeds, ends of the mean's 95 % interval, the mean device-seconds of a run, trained
+    parameters and milliseconds for one image (each None where not recorded), whether it was promoted.
     """
     choice = _choice(study)
     if choice is None:
         return []
+    trials = {trial.number: trial for trial in study.trials}
+    device = latency_device([trials[one["trial"]] for one in choice["finalists"]])
     rows = [
         {
             "trial": one["trial"],
@@ -27,6 +31,9 @@ def finalists_table(study: StudyRecord) -> list[dict[str, Any]]:
             "SD": one["sd"],
             "95 % from": one["interval"][0],
             "95 % to": one["interval"][1],
+            "device seconds": one.get("device_s"),
+            "parameters": trained_parameters(trials[one["trial"]]),
+            "latency, ms": latency_ms(trials[one["trial"]], device),
             "promoted": one["trial"] == choice["winner"],
         }
         for one in choice["finalists"]
@@ -77,7 +84,10 @@ def draw_finalists(study: StudyRecord) -> go.Figure:
     figure.update_xaxes(title=plotly_text(study.metric), nticks=7)
     figure.update_yaxes(
         tickvals=lanes,
-        ticktext=[f"trial {row['trial']}" + (" (promoted)" if row["promoted"] else "") for row in rows],
+        ticktext=[
+            f"trial {row['trial']}" + (" (promoted)" if row["promoted"] else "") + f"<br>{_cost_words(row)}"
+            for row in rows
+        ],
         range=[-0.6, len(rows) - 0.4],
     )
     figure.update_layout(hovermode="closest", showlegend=True)
@@ -87,16 +97,34 @@ def draw_finalists(study: StudyRecord) -> go.Figure:
         figure,
         title=TITLE,
         subtitle=f"{counted(len(rows), 'finalist')}, {seeds} each, a {choice['kind']} · {study.metric} · "
-        f"validation split ({choice['images']} images) · {choice['resampling']}",
+        f"{choice.get('split', 'validation')} ({choice['images']} images) · {choice['resampling']}",
         notes=[
-            f"The best single value of the search was {choice['optimism']:+.4f} above its own mean over other seeds; "
-            f"seeds alone spread by {choice['seed_sd']:.4f}.",
+            *_optimism(choice),
+            f"Seeds alone spread by {choice['seed_sd']:.4f}.",
             *([f"Left out: trials {', '.join(left_out)}."] if left_out else []),
+            "Under each finalist: device time of a run, trained parameters, and latency of one image, where recorded.",
         ],
         alt=f"Means of {len(rows)} finalists over {seeds}; trial {choice['winner']} was promoted.",
-        height=110 + 40 * len(rows),
+        height=110 + 48 * len(rows),
         top=44,
     )
+
+
+def _cost_words(row: dict[str, Any]) -> str:
+    """What is recorded of a finalist's cost, in small print."""
+    words = [
+        shown(row[column])
+        for column, shown in (("device seconds", shown_seconds), ("parameters", shown_count), ("latency, ms", shown_ms))
+        if row[column] is not None
+    ]
+    return f"<span style='font-size:11px'>{' · '.join(words)}</span>"
+
+
+def _optimism(choice: dict[str, Any]) -> list[str]:
+    """None where the replicates were measured on other images than the search."""
+    if choice["optimism"] is None:
+        return []
+    return [f"The best single value of the search was {choice['optimism']:+.4f} above its own mean over other seeds."]
 
 
 def _choice(study: StudyRecord) -> dict[str, Any] | None:

@@ -12,7 +12,14 @@ from studies.workspace import Workspace
 # An attribute of the study, so that any machine can go on with it.
 STORAGE = "storage"
 # What records and reports read; weights stay where they are until they are asked for.
-SMALL = ("epochs.jsonl", "applied.json", "pictures.npz", "extremes.npz", "validation_per_image_confusion.npz")
+SMALL = (
+    "epochs.jsonl",
+    "applied.json",
+    "latency.json",
+    "pictures.npz",
+    "extremes.npz",
+    "validation_per_image_confusion.npz",
+)
 
 
 def trial_place(

@@ -75,10 +75,13 @@ class Rank:
             if self._run is None:
                 self._place = place_of(self._job)
                 self._run = self._lead(micro_batch)
-                answer["attributes"] = {"trainable_parameters": self._run.applied["trainable_parameters"]}
+                answer["attributes"] = self._run.facts
             if self._run.micro_batch is not None:
                 answer.setdefault("attributes", {})["micro_batch"] = self._run.micro_batch
             row = self._run.next_row()
+            if row["epoch"] == 1:
+                # By now the latency is measured.
+                answer.setdefault("attributes", {}).update(self._run.facts)
             self._place.push()
             return {**answer, "row": row}
         except (NodeLacks, PlaceGone) as error:

@@ -166,7 +166,7 @@ def wanted_run(trial: FrozenTrial, folder: Path, class_names: list[str]) -> Want
 def trial_end(
     folder: Path, rows: Sequence[Mapping[str, Any]], values: Mapping[int, float], class_names: list[str]
 ) -> TrialEnd:
-    """An ended trial's best value and its files: IoU per class by epoch, and the settings it really used."""
+    """An ended trial's best value and its files: IoU per class by epoch, the settings it really used, its latency."""
     if not values:
         return TrialEnd()
     best_epoch = min(values, key=lambda epoch: (-values[epoch], epoch))
@@ -175,9 +175,9 @@ def trial_end(
     files: dict[str, Any] = (
         {"iou_per_class.json": {"best_epoch": best_epoch, "epochs": ious}} if any(ious.values()) else {}
     )
-    applied = folder / "applied.json"
-    if applied.is_file():
-        files["applied.json"] = json.loads(applied.read_text(encoding="utf-8"))
+    for name in ("applied.json", "latency.json"):
+        if (folder / name).is_file():
+            files[name] = json.loads((folder / name).read_text(encoding="utf-8"))
     return TrialEnd((values[best_epoch], best_epoch, ended_s), files)
 
 

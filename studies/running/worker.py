@@ -62,12 +62,15 @@ class TrialWorker(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
         try:
             if self._run is None:
                 self._run = self._start()
-                message["attributes"] = {"trainable_parameters": self._run.applied["trainable_parameters"]}
+                message["attributes"] = self._run.facts
             try:
                 row = self._run.next_row()
             finally:
                 if self._run.micro_batch is not None:
                     message.setdefault("attributes", {})["micro_batch"] = self._run.micro_batch
+            if row["epoch"] == 1:
+                # By now the latency is measured.
+                message.setdefault("attributes", {}).update(self._run.facts)
             assert self._place is not None
             self._place.push()
             message["row"] = row

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from dashboards.figures.cost import SECONDS, cost_table, draw_cost, pareto_front, worth_words
+from dashboards.figures.cost import LATENCY, SECONDS, cost_table, draw_cost, pareto_front, worth_words
 from tests.dashboards.studies import Builder
 
 
@@ -89,3 +89,31 @@ def test_trials_without_rows_are_counted_and_pruned_ones_left_out(builder: Build
     study = builder.read()
     assert [(row["trial"], row[SECONDS]) for row in cost_table(study)] == [(2, None), (0, 10)]
     assert "The device time of 1 trials is not here." in draw_cost(study).layout.meta["notes"]
+
+
+def test_latency_has_a_panel_of_the_device_that_measured_most(builder: Builder) -> None:
+    for value, ms, device in ((0.5, 4.0, "gpu"), (0.6, 9.0, "gpu"), (0.58, 12.5, "gpu"), (0.7, 300.0, "cpu")):
+        known = {"latency_ms": ms, "latency_device": device}
+        trial = builder.trial([value], TrialState.COMPLETE, "finished", trainable_parameters=1000, **known)
+        spend(builder.folder(trial), 100 * value)
+    study = builder.read()
+    assert [(row["trial"], row[LATENCY], row["front by latency"]) for row in cost_table(study)] == [
+        (3, None, False), (1, 9.0, True), (2, 12.5, False), (0, 4.0, True)
+    ]  # fmt: skip
+    figure = draw_cost(study)
+    assert figure.layout.xaxis2.title.text == "latency, ms"
+    steps = [trace for trace in figure.data if trace.name == "Pareto front"][1]
+    assert (list(steps.x), list(steps.y)) == ([4.0, 9.0], [0.5, 0.6])
+    notes = figure.layout.meta["notes"]
+    assert "Latency: one image at a time on gpu, while other trials may have run there." in notes
+    assert "Measured on another device and left out: 1 trial." in notes
+
+
+def test_the_sentence_says_what_the_two_take_in_use(builder: Builder) -> None:
+    for value, ms in ((0.5, 4.0), (0.6, 9.04)):
+        known = {"latency_ms": ms, "latency_device": "gpu"}
+        spend(builder.folder(builder.trial([value], TrialState.COMPLETE, "finished", **known)), 100 * value)
+    study = builder.read()
+    assert worth_words(study, cost_table(study)).endswith(
+        "for 83.3% of that; an image takes 9.04 ms with the best, 4 ms with the other."
+    )

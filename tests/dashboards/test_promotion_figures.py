@@ -1,6 +1,7 @@
 """What a promotion's record holds beyond two numbers: confusion, intervals, finalists."""
 
 import copy
+import re
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ CHOICE: dict[str, Any] = {
     "seeds": 3, "kind": "screen", "images": 32, "resampling": "groups", "optimism": 0.02, "seed_sd": 0.01, "winner": 4,
     "finalists": [
         {"trial": 1, "value": 0.66, "mean": 0.64, "sd": 0.01, "interval": [0.6, 0.68]},
-        {"trial": 4, "value": 0.65, "mean": 0.65, "sd": 0.01, "interval": [0.61, 0.69]},
+        {"trial": 4, "value": 0.65, "mean": 0.65, "sd": 0.01, "interval": [0.61, 0.69], "device_s": 61.0},
         {"trial": 7, "value": 0.64, "left_out": "diverged"},
     ],
 }  # fmt: skip
@@ -36,7 +37,9 @@ def promoted(builder: Builder) -> StudyRecord:
         "unreliable": ["sand"],
         "resampling": {"words": "bootstrap of 12 groups"},
     }
-    builder.trial([0.5], TrialState.COMPLETE, "finished")
+    for number in range(8):
+        known = {"latency_ms": 10.0 + number, "latency_device": "other" if number == 1 else "gpu"}
+        builder.trial([0.5], TrialState.COMPLETE, "finished", trainable_parameters=1_940_000, **known)
     builder.study.set_user_attr("promotion", record)
     return builder.read()
 
@@ -86,7 +89,13 @@ def test_finalists_by_their_means_beside_what_the_search_said(promoted: StudyRec
     rows = finalists_table(promoted)
     assert [(row["trial"], row["promoted"]) for row in rows] == [(4, True), (1, False)]
     figure = draw_finalists(promoted)
-    assert list(figure.layout.yaxis.ticktext) == ["trial 1", "trial 4 (promoted)"]
+    assert [(row["device seconds"], row["parameters"], row["latency, ms"]) for row in rows] == [
+        (61.0, 1_940_000, 14.0), (None, 1_940_000, None)
+    ]  # fmt: skip
+    assert [re.sub("<span[^>]*>|</span>", "", text) for text in figure.layout.yaxis.ticktext] == [
+        "trial 1<br>1.94 M",
+        "trial 4 (promoted)<br>1 min 1 s · 1.94 M · 14 ms",
+    ]
     assert list(figure.data[0].error_x.array) == pytest.approx([0.04, 0.04])
     assert list(figure.data[1].x) == [0.66, 0.65]
     assert "a screen" in figure.layout.meta["subtitle"]

@@ -123,6 +123,7 @@ def test_files_hold_what_they_should(whole, settings):
         "best.pt",
         "epochs.jsonl",
         "last.pt",
+        "latency.json",
         "pictures.npz",
     ]
     with np.load(whole / "pictures.npz", allow_pickle=False) as pictures:
