@@ -14,6 +14,15 @@ from typing import IO, Any, Self
 
 from search.storage import StorageError, StorageLost, connect_arguments, is_url, masked, shown, storage_file
 
+# A look at who holds a study locks its file for some microseconds: who finds it locked tries again.
+ATTEMPTS, BETWEEN_S = 5, 0.02
+_HOLDER = (
+    "select a.application_name, extract(epoch from a.backend_start) from pg_locks l "
+    "join pg_stat_activity a using (pid) where l.locktype = 'advisory' and l.granted and l.objsubid = 1 "
+    "and l.database = (select oid from pg_database where datname = current_database()) "
+    "and ((l.classid::bigint << 32) | l.objid::bigint) = :key"
+)
+
 
 class LeaseTaken(StorageError):
     """Another process holds the study."""
@@ -37,12 +46,16 @@ class FileLease:
     def __enter__(self) -> Self:
         """Take the lease; raises LeaseTaken with the holder's host, process and start."""
         handle = self.path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            with handle:
-                handle.seek(0)
-                raise LeaseTaken(_taken(self._study, handle.read())) from error
+        for attempt in range(ATTEMPTS):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if attempt == ATTEMPTS - 1:
+                    with handle:
+                        handle.seek(0)
+                        raise LeaseTaken(_taken(self._study, handle.read())) from error
+                time.sleep(BETWEEN_S)
         handle.seek(0)
         handle.truncate()
         handle.write(_holder())
@@ -59,6 +72,20 @@ class FileLease:
 
     def check(self) -> None:
         """Nothing to do: a file lock cannot be lost while its holder lives."""
+
+    def find_holder(self) -> tuple[bool, str]:
+        """Whether a process has the lease, and the note of that or of the last one, empty where there was none."""
+        try:
+            handle = self.path.open(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return False, ""
+        with handle:
+            note = handle.read()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True, note
+            return False, note
 
 
 class PostgresLease:
@@ -114,15 +141,42 @@ class PostgresLease:
     ) -> None:
         self._close()
 
-    def _take(self) -> str | None:
-        """Connect and take the lock; returns None, or a note of who has it."""
-        from sqlalchemy import create_engine, text
+    def find_holder(self) -> tuple[bool, str]:
+        """Whether a process has the lease, and the note of it, empty where none has it; raises StorageError."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            with self._connect() as connection:
+                note = self._note(connection)
+        except (SQLAlchemyError, ImportError) as error:
+            reason = masked(str(getattr(error, "orig", None) or error).strip().splitlines()[0], self._url)
+            raise StorageError(f"cannot open OPTUNA_STORAGE {shown(self._url)}: {reason}") from error
+        return note is not None, note or ""
+
+    def _connect(self) -> Any:
+        from sqlalchemy import create_engine
         from sqlalchemy.pool import NullPool
 
         engine = create_engine(
             self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=connect_arguments(self._url)
         )
-        self._connection = engine.connect()
+        return engine.connect()
+
+    def _note(self, connection: Any) -> str | None:
+        """Who has the lock, None where nobody has it."""
+        from sqlalchemy import text
+
+        holder = connection.execute(text(_HOLDER), {"key": self._key}).first()
+        if holder is None:
+            return None
+        pid, _, host = holder[0].partition("@")
+        return json.dumps({"host": host, "pid": pid, "since_s": float(holder[1])})
+
+    def _take(self) -> str | None:
+        """Connect and take the lock; returns None, or a note of who has it."""
+        from sqlalchemy import text
+
+        self._connection = self._connect()
         run = self._connection.execute
         # PostgreSQL keeps 63 bytes of a name.
         run(text("select set_config('application_name', :name, false)"), {"name": f"{os.getpid()}@{_host()}"[:63]})
@@ -131,19 +185,7 @@ class PostgresLease:
             run(text(f"select set_config('tcp_keepalives_{key}', '{value}', false)"))
         if run(text("select pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
             return None
-        holder = run(
-            text(
-                "select a.application_name, extract(epoch from a.backend_start) from pg_locks l "
-                "join pg_stat_activity a using (pid) where l.locktype = 'advisory' and l.granted and l.objsubid = 1 "
-                "and l.database = (select oid from pg_database where datname = current_database()) "
-                "and ((l.classid::bigint << 32) | l.objid::bigint) = :key"
-            ),
-            {"key": self._key},
-        ).first()
-        if holder is None:
-            return ""
-        pid, _, host = holder[0].partition("@")
-        return json.dumps({"host": host, "pid": pid, "since_s": float(holder[1])})
+        return self._note(self._connection) or ""
 
     def _close(self) -> None:
         from sqlalchemy import text
@@ -166,6 +208,19 @@ def open_lease(storage: str, study: str) -> FileLease | PostgresLease:
     if path is None:
         raise StorageError(f"OPTUNA_STORAGE: expected a journal path, sqlite:/// or postgresql://, got {storage[:12]}…")
     return FileLease(path, study)
+
+
+def find_holder(storage: str, study: str) -> tuple[bool, dict[str, Any]]:
+    """Whether a process holds `study`, and what it noted of itself, or the last one did; raises StorageError.
+
+    Nothing is taken or written; it may be asked as often as one likes.
+    """
+    held, text = open_lease(storage, study).find_holder()
+    try:
+        note = json.loads(text)
+    except ValueError:
+        note = {}
+    return held, note if isinstance(note, dict) else {}
 
 
 def _digest(study: str) -> str:

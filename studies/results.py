@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from search.records.lease import read_lease, state_words, study_state
 from studies.stored import confirm_names, confirm_study, counts, is_used, load_settings, open_study, study_names
 from studies.workspace import Workspace
 
@@ -31,8 +32,12 @@ def study_status(name: str, workspace: Workspace) -> dict[str, Any]:
     ended = [trial for trial in trials if trial.state.is_finished()]
     driver_s = float(study.user_attrs.get("driver_s", 0.0))
     left = None if settings.search.trials is None else max(0, settings.search.trials - len(ended))
+    lease = read_lease(workspace.storage, name)
+    state = study_state(counts(study), settings.search.trials, lease)
     return {
         "name": name,
+        "state": state,
+        "state_words": state_words(name, state, lease),
         "metric": study.user_attrs["metric"],
         "counts": dict(counts(study)),
         "budget": {"trials": settings.search.trials, "hours": settings.search.hours},
@@ -58,8 +63,13 @@ def all_status(workspace: Workspace) -> list[dict[str, Any]]:
 def _status_of_rows(name: str, confirm: optuna.Study, workspace: Workspace) -> dict[str, Any]:
     """The status of a study without a search: as of one that has no trials."""
     trials = confirm.get_trials(deepcopy=False)
+    lease = read_lease(workspace.storage, confirm.study_name)
+    state = study_state(counts(confirm), sum(trial.state.is_finished() for trial in trials), lease)
     return {
         "name": name,
+        "state": state,
+        # The same command goes on with rows.
+        "state_words": f"running: {lease.holder}" if state == "running" else state,
         "metric": confirm.user_attrs.get("metric", ""),
         "counts": dict.fromkeys(counts(confirm), 0),
         "budget": {"trials": None, "hours": None},

@@ -1,7 +1,9 @@
 """Tables of the live pages: all studies, the trials of one, chosen trials side by side."""
 
 import math
+import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -11,7 +13,9 @@ from dashboards.outcomes import best_trial, count_outcomes, outcome
 from dashboards.parameters import parameter_axes
 from dashboards.summary import COUNTED
 from dashboards.text import shown, shown_score, shown_seconds
-from search.records.study import StudyRecord, TrialRecord
+from search.records.lease import state_words, study_state
+from search.records.live import Snapshot
+from search.records.study import ROWS, StudyRecord, TrialRecord
 
 TRIALS_A_PAGE = 100
 SORTS: dict[str, Callable[[StudyRecord], Callable[[TrialRecord], Any]]] = {
@@ -22,13 +26,15 @@ SORTS: dict[str, Callable[[StudyRecord], Callable[[TrialRecord], Any]]] = {
 }
 
 
-def study_row(study: StudyRecord) -> dict[str, Any]:
+def study_row(snapshot: Snapshot) -> dict[str, Any]:
     """One study for the table of all: state, trials, best, time; what it lacks is None."""
+    study = snapshot.study
     best = best_trial(study)
     total = study.facts["budget"]["trials"]
     ended = sum(trial.state in COUNTED for trial in study.trials)
     return {
-        "state": study_state(study),
+        "state": live_state(snapshot)[0],
+        "state_words": live_state(snapshot)[1],
         "metric": study.metric,
         "best": None if best is None else shown_score(best.value),
         "best_trial": None if best is None else best.number,
@@ -40,15 +46,27 @@ def study_row(study: StudyRecord) -> dict[str, Any]:
     }
 
 
-def study_state(study: StudyRecord) -> str:
-    """In a word, whether a study runs; where its driver was killed, its trials still say so."""
-    states = {trial.state for trial in study.trials}
-    total = study.facts["budget"]["trials"]
-    if "RUNNING" in states:
-        return "running"
-    if total is not None and sum(trial.state in COUNTED for trial in study.trials) >= total:
-        return "finished"
-    return "interrupted" if "WAITING" in states else "idle" if states else "new"
+def live_state(snapshot: Snapshot) -> tuple[str, str]:
+    """In a word what the study does, as `contourney status` has it, and the same with who runs it or did."""
+    study = snapshot.study
+    state = study_state(Counter(trial.state for trial in study.trials), study.facts["budget"]["trials"], snapshot.lease)
+    return state, state_words(study.name, state, snapshot.lease)
+
+
+def elsewhere_words(study: StudyRecord) -> str | None:
+    """That trial folders lie elsewhere and how many rows are here; None where they lie in the workspace."""
+    place = study.facts.get("storage")
+    if place is None:
+        return None
+    started = [trial for trial in study.trials if trial.values]
+    here = sum((trial.folder / ROWS).is_file() for trial in started)
+    if here == len(started):
+        return None
+    return (
+        f"The trials' files are kept at {place}; those of {here} of {len(started)} trials are here, and figures of "
+        f"rows (classes, losses, cost, timeline, pictures) show these alone. A trial's page fetches its own; "
+        f"contourney report {shlex.quote(study.name)} fetches all."
+    )
 
 
 def last_words(study: StudyRecord) -> str:
@@ -91,13 +109,13 @@ def compared_settings(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
 
 def compared_results(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     """One dict per result: its words for each trial."""
-    device = [sum(row.device_s for row in trial.rows) for trial in trials]
+    device = [trial.device_s for trial in trials]
     return [
         {"result": study.metric, "values": [shown_score(trial.value) for trial in trials]},
         {"result": "state", "values": [outcome(trial).value.label for trial in trials]},
         {"result": "best epoch", "values": [shown(trial.best_epoch) for trial in trials]},
         {"result": "epochs", "values": [str(len(trial.values)) for trial in trials]},
-        {"result": "device time", "values": [shown_seconds(one) if one else "–" for one in device]},
+        {"result": "device time", "values": ["–" if one is None else shown_seconds(one) for one in device]},
     ]
 
 

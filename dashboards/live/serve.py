@@ -9,7 +9,8 @@ from urllib.parse import quote
 import uvicorn
 
 from dashboards.live.access import Access, DashboardError, Guard
-from dashboards.live.pages import Pages
+from dashboards.live.pages import make_app
+from dashboards.live.site import Fetch
 from search.records.live import LiveRecords
 
 # What is still being drawn when Ctrl-C comes has so long.
@@ -17,12 +18,19 @@ GRACE_S = 2
 
 
 def serve(
-    records: LiveRecords, host: str, port: int, *, token: str | None, tracking: str, say: Callable[[str], None]
+    records: LiveRecords,
+    host: str,
+    port: int,
+    *,
+    token: str | None,
+    tracking: str,
+    fetch: Fetch,
+    say: Callable[[str], None],
 ) -> None:
     """Serve the pages at an address until SIGINT or SIGTERM, saying where; port 0 takes a free one.
 
-    `tracking` is MLflow's address. Raises DashboardError for an address that is taken or needs a token, and
-    KeyboardInterrupt once all is closed.
+    `tracking` is MLflow's address; `fetch` brings files of a trial that is kept elsewhere. Raises DashboardError for an
+    address that is taken or needs a token, and KeyboardInterrupt once all is closed.
     """
     Access.of(host, port, token)
     with listen(host, port) as listener:
@@ -34,16 +42,16 @@ def serve(
             taken = int(listener.getsockname()[1])
             query = f"?token={quote(token)}" if token else ""
             say(f"dashboard: http://{f'[{host}]' if ':' in host else host}:{taken}/{query} (Ctrl-C ends it)")
-            make_server(records, Access.of(host, taken, token), tracking).run(sockets=[listener])
+            make_server(records, Access.of(host, taken, token), tracking, fetch).run(sockets=[listener])
         finally:
             records.close()
 
 
-def make_server(records: LiveRecords, access: Access, tracking: str) -> uvicorn.Server:
+def make_server(records: LiveRecords, access: Access, tracking: str, fetch: Fetch) -> uvicorn.Server:
     """The server of the pages; it writes no line for a request, since an address may hold the token."""
     return uvicorn.Server(
         uvicorn.Config(
-            Guard(Pages(records, tracking).app, access),
+            Guard(make_app(records, tracking, fetch), access),
             lifespan="off",
             ws="none",
             access_log=False,

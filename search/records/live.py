@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from search.records.index import Index
 from search.records.index_rows import RowIndex
 from search.records.index_trials import JournalIndex
+from search.records.lease import LeaseRecord, read_lease
 from search.records.study import (
     ROWS,
     RecordError,
@@ -32,6 +33,8 @@ from search.storage import StorageError, StorageLost, is_url, open_storage, show
 
 # A database tells nobody that it changed; it is asked this often at most.
 DATABASE_S = 1.0
+# Who holds a study is asked on a connection of its own.
+LEASE_S = 5.0
 # What is new is kept in the index this often at most, and at the end.
 KEEP_S = 30.0
 # Optuna studies that hold no trials of anybody.
@@ -79,10 +82,13 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A study and a mark that differs from every other state of it that this process has shown."""
+    """A study, its lease (None of a study that none of our drivers made), and a mark that differs from every other
+    state of it that this process has shown.
+    """
 
     revision: str
     study: StudyRecord
+    lease: LeaseRecord | None
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,7 @@ class LiveRecords:
         self._lock = threading.Lock()
         self._listed: tuple[Any, dict[str, FrozenStudy]] = (None, {})
         self._seen: dict[str, _Seen] = {}
+        self._lease_asked_s: dict[str, float] = {}
         # Pages that were drawn by an earlier process must not take its count for ours.
         self._instance, self._count = f"{time.time_ns():x}", 0
 
@@ -149,9 +156,29 @@ class LiveRecords:
             seen = self._seen.get(name)
             if seen is None or seen.looked != looked:
                 seen = self._seen[name] = self._read(name, looked, seen)
-                if time.monotonic() - self._kept_s > KEEP_S:
+                if self._index is not None and time.monotonic() - self._kept_s > KEEP_S:
                     self._keep()
+            lease = self._lease(name, seen.snapshot)
+            if lease != seen.snapshot.lease:
+                seen = self._seen[name] = replace(seen, snapshot=self._snapshot(seen.snapshot.study, lease))
             return seen.snapshot
+
+    def _snapshot(self, study: StudyRecord, lease: LeaseRecord | None) -> Snapshot:
+        self._count += 1
+        return Snapshot(f"{self._instance}-{self._count}", study, lease)
+
+    def _lease(self, name: str, before: Snapshot) -> LeaseRecord | None:
+        """Who runs the study; of a server's database as it was some seconds ago, or last could be asked."""
+        if not before.study.settings:
+            return None
+        asked_s = self._lease_asked_s.get(name)
+        if self._file is None and asked_s is not None and time.monotonic() - asked_s < LEASE_S:
+            return before.lease
+        self._lease_asked_s[name] = time.monotonic()
+        try:
+            return read_lease(self._storage, name)
+        except StorageError:
+            return before.lease
 
     def _keep(self) -> None:
         """Tell the index what is new."""
@@ -184,10 +211,10 @@ class LiveRecords:
         kept = [record for record, old, new in zip(records, known, trials, strict=False) if old is new]
         by_number = {record.number: record for record in kept}
         made = tuple(by_number.get(one.number) or self._record(one) for one in trials)
-        self._count += 1
         directions: Sequence[StudyDirection] = found.directions
         record = study_record(name, directions, found.user_attrs, made)
-        return _Seen(looked, study_id, found.user_attrs, trials, Snapshot(f"{self._instance}-{self._count}", record))
+        snapshot = self._snapshot(record, None if seen is None else seen.snapshot.lease)
+        return _Seen(looked, study_id, found.user_attrs, trials, snapshot)
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:
         """A trial whose folder lies below the root: a storage may hold any text, and what is read of it is shown."""

@@ -185,6 +185,9 @@ def _facts(attrs: Mapping[str, Any]) -> dict[str, Any]:
     facts = dict(attrs.get("facts", {}))
     facts["budget"] = {"trials": search.get("trials"), "hours": search.get("hours")}
     facts["driver_s"] = float(attrs.get("driver_s", 0.0))
+    # The URI that trial folders are kept at, if not in the workspace.
+    if attrs.get("storage") is not None:
+        facts["storage"] = attrs["storage"]
     if "promotion" in attrs:
         facts["promotion"] = attrs["promotion"]
     return facts

@@ -33,6 +33,7 @@ def dashboard(
     from dashboards.live.serve import serve
     from search.records.index import Index, index_path
     from search.records.live import LiveRecords
+    from studies.fetching import TrialFetcher
 
     place = Workspace.open(workspace)
     say = partial(print, flush=True)
@@ -43,6 +44,7 @@ def dashboard(
             port,
             token=token,
             tracking=place.tracking,
+            fetch=TrialFetcher(place),
             say=say,
         )
     except KeyboardInterrupt:

@@ -27,14 +27,14 @@ def status(
     name: StudyArgument,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
-    follow: Annotated[bool, typer.Option("--follow", help="print again as it changes, until it has ended")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="print again as it changes, while a driver runs it")] = False,
 ) -> None:
     """Show trials by state, the best trial and the time left."""
     place = Workspace.open(workspace)
     while True:
         found = study_status(name, place)
         _show_status(found, as_json)
-        if not follow or not _is_open(found):
+        if not follow or found["state"] != "running":
             return
         while study_status(name, place) == found:
             time.sleep(FOLLOW_S)
@@ -49,11 +49,14 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = 
     if not found:
         print("no studies yet; contourney recipes lists what can be launched")
         return
-    table = Table("study", "trials", "best mIoU", "best trial", "driver time", "confirmatory", box=None, pad_edge=False)
+    table = Table(
+        "study", "state", "trials", "best mIoU", "best trial", "driver time", "confirmatory", box=None, pad_edge=False
+    )
     for one in found:
         best = one["best"]
         table.add_row(
-            one["name"], _trials(one), f"{best['value']:.4f}" if best else "", str(best["trial"]) if best else "",
+            one["name"], one["state"], _trials(one),
+            f"{best['value']:.4f}" if best else "", str(best["trial"]) if best else "",
             show_seconds(one["driver_s"]), _ended_runs(one["confirmatory"]),
         )  # fmt: skip
     Console().print(table)
@@ -100,12 +103,6 @@ def report(
         print(f"{len(written)} figures in {figures}")
 
 
-def _is_open(found: dict[str, Any]) -> bool:
-    counts, budget = found["counts"], found["budget"]
-    ended = counts["COMPLETE"] + counts["PRUNED"] + counts["FAIL"]
-    return bool(counts["RUNNING"]) and (budget["trials"] is None or ended < budget["trials"])
-
-
 def _ended_runs(confirmatory: dict[str, dict[str, int]]) -> str:
     """Confirmatory runs that ended, by role."""
     ended = {role: sum(states.get(state.name, 0) for state in COUNTED) for role, states in confirmatory.items()}
@@ -129,6 +126,7 @@ def _show_status(found: dict[str, Any], as_json: bool) -> None:
     runs = ", ".join(f"{role} {_states(states)}" for role, states in found["confirmatory"].items())
     alone = not any(found["counts"].values()) and runs
     print(f"{found['name']}: {'no search' if alone else _trials(found)}")
+    print(found["state_words"])
     if runs:
         shown = f"; contourney table {found['name']} shows rows" if "row" in found["confirmatory"] else ""
         print(f"confirmatory runs: {runs}{shown}")

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashboards.live.access import Access
-from dashboards.live.pages import study_key
 from dashboards.live.serve import listen, make_server
+from dashboards.live.site import study_key
 from search.records.live import LiveRecords
+from studies.fetching import TrialFetcher
+from studies.workspace import Workspace
 
 TOKEN = "a token of some length"
 
@@ -49,7 +51,7 @@ def serving(root: Path, *, host: str = "127.0.0.1", token: str | None = None, tr
     with listen(host, 0) as listener:
         port = int(listener.getsockname()[1])
         records = LiveRecords(str(root / "optuna.journal"), root)
-        server = make_server(records, Access.of(host, port, token), tracking)
+        server = make_server(records, Access.of(host, port, token), tracking, TrialFetcher(Workspace.open(root)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from search.bridge import take_over
 from search.lease import LeaseLost, LeaseTaken, PostgresLease, open_lease
+from search.records.lease import LeaseRecord, read_lease
 from search.retrying import guard
 from search.storage import StorageError, StorageLost, masked, open_storage, shown
 from tests.search.tabulated import EPOCHS, Records, open_bridge, row, run_side_by_side, value_at
@@ -94,6 +95,9 @@ def test_a_second_driver_is_told_who_holds_the_study_and_takes_over_after_its_de
             PostgresLease(url, "s").__enter__()
         with PostgresLease(url, "another"):
             pass
+        held = read_lease(url, "s")
+        assert (held.held, held.pid, held.host) == (True, pid, socket.gethostname())
+        assert read_lease(url, "another") == LeaseRecord(False)
 
     def taken() -> bool:
         try:
