@@ -5,16 +5,18 @@ Torch and Ray take seconds to import: the commands that need them import them wh
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from studies.cli.confirm import say_end, show_runs
+from studies.cli.dashboard import INTERRUPTED
 from studies.cli.files import AddressOption
 from studies.cli.results import JsonOption
 from studies.cli.run import DEFAULT_WORKSPACE, QuietOption, StudyArgument, WorkspaceOption, console_of_lines
+from studies.promotion.vault import subjects_of
 from studies.stored import load_settings
 from studies.workspace import Workspace
 
@@ -27,10 +29,15 @@ def promote(
         int | None, typer.Option("--trial", metavar="N", help="this trial as it is, without replicates")
     ] = None,
     row: Annotated[
-        str | None, typer.Option("--row", metavar="ROW", help="a named row of the study instead of a trial")
+        list[str] | None,
+        typer.Option(
+            "--row",
+            metavar="ROW",
+            help="a named row of the study instead of a trial; given several times, all in one opening",
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="SEED", help="which of the row's runs; its first seed if absent")
+        int | None, typer.Option("--seed", metavar="SEED", help="which run of each row; the first seed if absent")
     ] = None,
     again: Annotated[
         str | None, typer.Option("--again", metavar="WHY", help="reason for another opening of this test split")
@@ -45,24 +52,32 @@ def promote(
     The best trials (promotion.finalists) are trained again with other seeds (promotion.seeds) and compared by their
     means; the same command goes on after an interruption. --trial, --row and promotion.seeds 0 train nothing: one
     value with one seed decides then, and the record says so.
+
+    Rows listed in promotion.rows are evaluated in the winner's opening of the test split. --json prints the record,
+    a list of them where several were evaluated.
     """
     place = Workspace.open(workspace)
     console = console_of_lines(stderr=as_json)
     from studies.promotion import promote as promotion
 
-    if trial is None and row is None and seed is None and promotion.has_replicates(name, place):
-        settings = load_settings(name, place)
-        with show_runs(console, settings, quiet) as progress:
-            outcome, record = promotion.promote_winner(name, place, address, progress, again=again)
-        if record is None:
-            say_end(console, outcome, "the same command again: runs are missing")
-            raise typer.Exit(1)
-    else:
-        record = promotion.promote(name, place, trial=trial, row=row, seed=seed, again=again)
+    try:
+        if trial is None and not row and seed is None and promotion.has_replicates(name, place):
+            settings = load_settings(name, place)
+            with show_runs(console, settings, quiet) as progress:
+                outcome, records = promotion.promote_winner(name, place, address, progress, again=again)
+            if records is None:
+                say_end(console, outcome, "the same command again: runs are missing")
+                raise typer.Exit(1)
+        else:
+            records = promotion.promote(name, place, trial=trial, rows=row or (), seed=seed, again=again)
+    except KeyboardInterrupt:
+        # While runs are trained, Ctrl-C is an outcome; here it came before or after.
+        console.print("interrupted; go on with the same command again", markup=False, highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print(json.dumps(record, indent=2))
+        print(json.dumps(records[0] if len(records) == 1 else records, indent=2))
         return
-    _show(console, record)
+    _show(console, records)
 
 
 @vault.command()
@@ -107,13 +122,18 @@ def _line(entry: Mapping[str, Any]) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["when_s"]))
     words = {
         "opening": lambda: (
-            f"opening {entry['opening']} for {_subject(entry['subject'])}"
+            f"opening {entry['opening']} for {'; '.join(map(_subject, subjects_of(entry)))}"
             + (f', again: "{entry["again"]}"' if entry["again"] else "")
         ),
-        "result": lambda: f"result of opening {entry['opening']}: mIoU {entry['result']['miou']:.4f}",
+        "result": lambda: f"result of opening {entry['opening']}{_of(entry)}: mIoU {entry['result']['miou']:.4f}",
         "audit": lambda: f"looked at, not evaluated: {_subject(entry['subject'])}",
     }[entry["kind"]]()
     return f"{when}  {entry['who']}  test split {entry['fingerprint'][:12]}  {words}"
+
+
+def _of(entry: Mapping[str, Any]) -> str:
+    """Whose result it is; a result by an earlier version is of the opening's only subject."""
+    return f" for {_subject(entry['subject'])}" if "subject" in entry else ""
 
 
 def _subject(subject: Mapping[str, Any]) -> str:
@@ -121,13 +141,17 @@ def _subject(subject: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in shown.items())
 
 
-def _show(console: Console, record: Mapping[str, Any]) -> None:
-    from studies.promotion.table import choice_table, promotion_lines, promotion_table
+def _show(console: Console, records: Sequence[Mapping[str, Any]]) -> None:
+    from studies.promotion.table import choice_table, opening_table, promotion_lines, promotion_table
 
-    if "choice" in record:
-        console.print(choice_table(record["choice"]))
-    console.print(promotion_table(record))
-    for line in promotion_lines(record):
-        console.print(line, markup=False, highlight=False)
-    registered = f"registered in MLflow: {record['model']} version {record['model_version']}, alias champion"
-    console.print(registered, markup=False, highlight=False)
+    for record in records:
+        if "choice" in record:
+            console.print(choice_table(record["choice"]))
+        console.print(promotion_table(record))
+        for line in promotion_lines(record):
+            console.print(line, markup=False, highlight=False)
+    if len(records) > 1:
+        console.print(opening_table(records))
+    for record in records:
+        registered = f"registered in MLflow: {record['model']} version {record['model_version']}, alias champion"
+        console.print(registered, markup=False, highlight=False)

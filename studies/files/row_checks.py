@@ -20,10 +20,15 @@ OF_ROWS = {
 
 
 def check_rows(study: StudySettings, names: Collection[str]) -> Iterator[Problem]:
-    """Problems of base, names, paths and values of the rows; `names` are all rows, also those that were left out."""
-    if study.base is not None and study.base not in names:
-        known = f"rows: {', '.join(names)}" if names else "there are no `rows`"
-        yield Problem(("base",), f"got {shown(study.base)}{did_you_mean(study.base, names) or ';'} {known}")
+    """Problems of base, names, paths and values of the rows, and of those that promotion.rows names.
+
+    `names` are all rows, also those that were left out.
+    """
+    known = f"rows: {', '.join(names)}" if names else "there are no `rows`"
+    named = [(("base",), study.base)] if study.base is not None else []
+    for path, name in [*named, *((("promotion", "rows"), name) for name in study.promotion.rows)]:
+        if name not in names:
+            yield Problem(path, f"got {shown(name)}{did_you_mean(name, names) or ';'} {known}")
     for name, row in study.rows.items():
         yield from _check_row(name, row)
 

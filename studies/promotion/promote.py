@@ -1,44 +1,50 @@
-"""Promoting: by replicates of a study's finalists, or a trial or row as it is."""
+"""Promoting: by replicates of a study's finalists, or a trial or rows as they are."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from search.lease import open_lease
+from studies.confirmatory.rows import stored_settings
 from studies.files.study_settings import CONFIRM
-from studies.promotion.candidates import RECORD, named_trial, row_run, settings_with_row, winning_finalist
+from studies.promotion.candidates import RECORD, Candidate, named_trial, row_run, settings_with_row, winning_finalist
 from studies.promotion.deciding import decide, find_finalists
 from studies.promotion.opening import evaluate_once
 from studies.promotion.vault import TestVault
 from studies.running.launch import Outcome
 from studies.running.watcher import Watcher
-from studies.stored import StudyError, load_settings, open_study
+from studies.stored import StudyError, is_used, load_settings, open_study
 from studies.workspace import Workspace
 
 
 def has_replicates(name: str, workspace: Workspace) -> bool:
-    """Whether the study was declared to choose by replicates."""
-    return load_settings(name, workspace).promotion.seeds > 0
+    """Whether the study was searched and declared to choose by replicates."""
+    return is_used(name, workspace) and load_settings(name, workspace).promotion.seeds > 0
 
 
 def promote_winner(
     name: str, workspace: Workspace, address: str | None, watcher: Watcher, *, again: str | None = None
-) -> tuple[Outcome, dict[str, Any] | None]:
+) -> tuple[Outcome, list[dict[str, Any]] | None]:
     """Train the finalists' replicates, choose by their means, evaluate the winner once on the test split, register it.
 
-    Returns how the runs ended and the record that is kept with the study, None while runs are missing: the same call
-    goes on. Everything that can be refused is refused before the test split is opened; raises ValueError then.
+    The rows of promotion.rows are evaluated in the same opening. Returns how the runs ended and the records that are
+    kept, the winner's first; None while runs are missing: the same call goes on. Everything that can be refused is
+    refused before the test split is opened; raises ValueError then.
     """
     settings = load_settings(name, workspace)
     study = open_study(name, workspace)
     finalists = find_finalists(settings, study, workspace)
-    earlier = study.user_attrs.get(RECORD)
-    if earlier is not None and "mlflow_run_id" in earlier:
+    declared = settings.promotion.rows
+    rows = _row_runs(name, workspace, declared)
+    records = [study.user_attrs.get(RECORD), *(row.keeper.user_attrs.get(row.record) for row in rows)]
+    if all(record is not None and "mlflow_run_id" in record for record in records):
         # Before hours of training that would come to nothing.
-        TestVault(workspace.storage, earlier["fingerprint"]).check_reason(again)
+        TestVault(workspace.storage, study.user_attrs[RECORD]["fingerprint"]).check_reason(again)
     outcome, decision = decide(settings, finalists, workspace, address, watcher)
     if decision is None:
         return outcome, None
-    with open_lease(workspace.storage, name):
-        chosen = winning_finalist(settings, workspace, decision)
+    with _leases(name, workspace, search=True, rows=bool(declared)):
+        chosen = [winning_finalist(settings, workspace, decision), *_row_runs(name, workspace, declared)]
         return outcome, evaluate_once(name, chosen, workspace, again)
 
 
@@ -47,22 +53,48 @@ def promote(
     workspace: Workspace,
     *,
     trial: int | None = None,
-    row: str | None = None,
+    rows: Sequence[str] = (),
     seed: int | None = None,
     again: str | None = None,
-) -> dict[str, Any]:
-    """Evaluate a trial of study `name` as it is on the test split and register its model.
+) -> list[dict[str, Any]]:
+    """Evaluate a trial of study `name`, or named rows, as they are on the test split and register their models.
 
-    It is the best, number `trial`, or the run of the named `row` with `seed` (the row's first if None). Returns the
-    record that is kept with the study. Everything that can be refused is refused before the test split is opened;
-    raises ValueError then.
+    It is trial number `trial`, or the runs of `rows` with `seed` (the first if None), all in one opening; without
+    either the best trial and the rows of promotion.rows. Returns the records that are kept with the study. Everything
+    that can be refused is refused before the test split is opened; raises ValueError then.
     """
-    if trial is not None and row is not None:
+    if trial is not None and rows:
         raise StudyError("expected --trial or --row, got both; a row is trained apart from the search's trials")
-    if seed is not None and row is None:
+    if seed is not None and not rows:
         raise StudyError("--seed says which run of a row; name the row with --row")
-    # Before the lease, which would make a file for a study that is not there.
-    settings = load_settings(name, workspace) if row is None else settings_with_row(name, workspace, row)
-    with open_lease(workspace.storage, name if row is None else name + CONFIRM):
-        chosen = named_trial(settings, workspace, trial) if row is None else row_run(settings, workspace, row, seed)
-        return evaluate_once(name, chosen, workspace, again)
+    searched = not rows
+    if searched and trial is None:
+        searched, rows = _declared(name, workspace)
+    # Before the leases, which would make files for a study that is not there.
+    settings = load_settings(name, workspace) if searched else None
+    _row_runs(name, workspace, rows, seed)
+    with _leases(name, workspace, search=searched, rows=bool(rows)):
+        best = [] if settings is None else [named_trial(settings, workspace, trial)]
+        return evaluate_once(name, [*best, *_row_runs(name, workspace, rows, seed)], workspace, again)
+
+
+def _declared(name: str, workspace: Workspace) -> tuple[bool, Sequence[str]]:
+    """Whether a trial of the search is promoted, and the rows of promotion.rows."""
+    settings = None if is_used(name, workspace) else stored_settings(name, workspace)
+    if settings is not None and settings.promotion.rows:
+        return False, settings.promotion.rows
+    return True, load_settings(name, workspace).promotion.rows
+
+
+def _row_runs(name: str, workspace: Workspace, rows: Sequence[str], seed: int | None = None) -> list[Candidate]:
+    return [row_run(settings_with_row(name, workspace, row), workspace, row, seed) for row in dict.fromkeys(rows)]
+
+
+@contextmanager
+def _leases(name: str, workspace: Workspace, *, search: bool, rows: bool) -> Iterator[None]:
+    """The leases of the studies that keep the records."""
+    with ExitStack() as held:
+        for asked, study in ((search, name), (rows, name + CONFIRM)):
+            if asked:
+                held.enter_context(open_lease(workspace.storage, study))
+        yield

@@ -16,6 +16,7 @@ import trainables
 from dashboards.figures.pictures import save_picture_rows
 from dashboards.masks import read_pictures
 from search.records.mlflow_store import MlflowStore
+from studies.promotion.evaluating import COUNTS, PICTURES
 from studies.promotion.model_card import FILE
 from studies.workspace import Workspace
 from trainables.data.split_data import resize_image
@@ -38,9 +39,7 @@ def register(
     with tempfile.TemporaryDirectory() as scratch:
         _write_artifacts(Path(scratch), folder, record)
         Path(scratch, FILE).write_text(card, encoding="utf-8")
-        run_id = store.add_confirmatory_run(
-            "promotion", f"opening-{record['opening']}", _metrics(record), _tags(record), Path(scratch)
-        )
+        run_id = store.add_confirmatory_run("promotion", _key(record), _metrics(record), _tags(record), Path(scratch))
     name = registered_name(model)
     version = store.register_model(run_id, "model", name, ALIAS)
     return {"mlflow_run_id": run_id, "model": name, "model_version": version}
@@ -51,10 +50,17 @@ def registered_name(model: str) -> str:
     return re.sub(r"[/:]+", "-", model)
 
 
+def _key(record: Mapping[str, Any]) -> str:
+    """What the run is called: an opening of the test split can have several."""
+    return f"opening-{record['opening']}" + (f"-run-{record['trial']}" if "row" in record else "")
+
+
 def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
     test = record["test"]
     metrics = {"test/miou": test["miou"], "test/pixel_accuracy": test["pixel_accuracy"], "test/ce": test["ce"]}
-    return metrics | {f"test/iou/{_key(name)}": value for name, value in test["iou"].items() if value is not None}
+    return metrics | {
+        f"test/iou/{_metric_key(name)}": value for name, value in test["iou"].items() if value is not None
+    }
 
 
 def _tags(record: Mapping[str, Any]) -> dict[str, str]:
@@ -62,16 +68,15 @@ def _tags(record: Mapping[str, Any]) -> dict[str, str]:
     return tags | {"contourney.vault.head": record["head"]}
 
 
-def _key(class_name: str) -> str:
+def _metric_key(class_name: str) -> str:
     """A class's name with only the characters that MLflow takes in a metric's name."""
     return re.sub(r"[^\w\-. ]+", "_", class_name)
 
 
 def _write_artifacts(scratch: Path, folder: Path, record: Mapping[str, Any]) -> None:
     (scratch / "promotion.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    per_image = folder / "test_per_image_confusion.npz"
-    (scratch / per_image.name).write_bytes(per_image.read_bytes())
-    save_picture_rows(folder / "test_pictures.npz", scratch / "pictures", list(record["test"]["iou"]))
+    (scratch / COUNTS).write_bytes((folder / COUNTS).read_bytes())
+    save_picture_rows(folder / PICTURES, scratch / "pictures", list(record["test"]["iou"]))
     _save_model(scratch / "model", folder, record)
 
 

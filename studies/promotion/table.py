@@ -5,13 +5,27 @@ from typing import Any
 
 from rich.table import Table
 
+from studies.promotion.vault import called
+
+
+def opening_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """What was evaluated in one opening, a line each."""
+    first = records[0]
+    table = _table(f"opening {first['opening']} of this test split ({first['test']['images']} images)")
+    for column in ("", "metric", "validation", "test", "95 % interval"):
+        table.add_column(column, justify="left" if column in ("", "metric") else "right")
+    for record in records:
+        test = record["test"]
+        figures = (_four(record["validation"]["miou"]), _four(test["miou"]), _pair(test["interval"]))
+        table.add_row(called(record), record["metric"], *figures)
+    return table
+
 
 def promotion_table(record: Mapping[str, Any]) -> Table:
     """Test figures with their intervals beside validation's."""
     test, validation = record["test"], record["validation"]
-    what = f"row {record['row']}, seed {record['seed']}" if "row" in record else f"trial {record['trial']}"
     table = _table(
-        f"{record['study']}: {what}, epoch {record['epoch']}; opening {record['opening']} of this test split "
+        f"{record['study']}: {called(record)}, epoch {record['epoch']}; opening {record['opening']} of this test split "
         f"({test['images']} images); chosen: {record['chosen_by']}"
     )
     for column in ("", "validation", "test", "95 % interval", ""):
@@ -30,7 +44,8 @@ def promotion_table(record: Mapping[str, Any]) -> Table:
 def choice_table(choice: Mapping[str, Any]) -> Table:
     """The finalists with their replicates."""
     table = _table(
-        f"finalists: validation mIoU over {choice['seeds']} other seeds each, a {choice['kind']} "
+        f"finalists: mIoU on {choice.get('split', 'validation')} over {choice['seeds']} other seeds each, a "
+        f"{choice['kind']} "
         f"({choice['images']} images, {choice['resampling']})"
     )
     columns = ("trial", "in the search", "mean of seeds", "SD", "95 % interval", "device time", "")
@@ -54,15 +69,23 @@ def promotion_lines(record: Mapping[str, Any]) -> list[str]:
     test, lines = record["test"], []
     if choice := record.get("choice"):
         lines += _choice_lines(choice)
+    if test["worst"]:
+        shown = ", ".join(f"{one['image']} {one['miou']:.4f}" for one in test["worst"])
+        lines.append(f"test images with the lowest mIoU: {shown}")
+    if refit := record.get("refit"):
+        lines.append(
+            f"weights: a refit on the {refit['images']} images of train and validation, {refit['epochs']} epochs with "
+            f"the rates of seed {refit['follows']['seed']}; validation is that of trial {record['trial']} before it"
+        )
     lines.append(f"test is {record['gap']:+.4f} from validation; intervals: {_how(test['resampling'])}")
     return lines
 
 
 def _choice_lines(choice: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"the best single value of the search was {choice['optimism']:+.4f} above its own mean over other seeds; "
-        f"seeds alone spread by {choice['seed_sd']:.4f}"
-    ]
+    lines = [f"seeds alone spread by {choice['seed_sd']:.4f}"]
+    if choice["optimism"] is not None:
+        optimism = f"{choice['optimism']:+.4f} above its own mean over other seeds"
+        lines = [f"the best single value of the search was {optimism}; {lines[0]}"]
     for pair in choice["pairs"]:
         first, second = pair["trials"]
         shown = "" if pair["p_holm"] < 0.05 else ": not shown to differ"

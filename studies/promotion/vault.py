@@ -45,32 +45,40 @@ class TestVault:
         self._storage = storage
         self._fingerprint = fingerprint
 
-    def open(self, subject: Mapping[str, Any], *, again: str | None) -> Opening:
-        """Write that `subject` (study, trial, weights) is about to be evaluated; returns the opening.
+    def open(self, *subjects: Mapping[str, Any], again: str | None, kept: int | None = None) -> Opening:
+        """Write that `subjects` (study, trial, weights each) are about to be evaluated; returns the opening.
 
-        The first opening is free; a further one needs a reason. An opening that crashed before its result is taken up
-        again by the same subject. Raises VaultError.
+        The first opening is free; a further one needs a reason. The last one may finish, asked for by the same
+        subjects, unless it is `kept`: the number of the opening whose results the caller has, of all subjects. Raises
+        VaultError.
         """
         with open_lease(self._storage, f"{LEDGER}/{self._fingerprint}"):
             entries = self.entries()
             openings = [entry for entry in entries if entry["kind"] == "opening"]
-            results = {entry["opening"] for entry in entries if entry["kind"] == "result"}
-            unfinished = openings[-1] if openings and openings[-1]["opening"] not in results else None
-            if unfinished is not None and unfinished["subject"] == dict(subject):
-                return Opening(unfinished["opening"], unfinished)
+            last = openings[-1] if openings else None
+            if last is not None and last["opening"] != kept and _same(subjects_of(last), subjects):
+                return Opening(last["opening"], last)
             _check_reason(entries, again)
             number = len(openings) + 1
-            entry = self._append("opening", number, entries, subject=dict(subject), again=again)
+            entry = self._append("opening", number, entries, subjects=list(map(dict, subjects)), again=again)
             return Opening(number, entry)
 
     def check_reason(self, again: str | None) -> None:
         """Raise VaultError where an opening now would need a reason and has none; nothing is written."""
         _check_reason(self.entries(), again)
 
-    def record(self, opening: Opening, result: Mapping[str, Any]) -> str:
-        """Write an opening's result; returns the ledger's head, the hash of its last entry."""
+    def record(self, opening: Opening, subject: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+        """Write what an opening gave of one of its subjects; returns the ledger's head, the hash of its last entry.
+
+        What is written there already, by an opening that crashed after it, is not written again.
+        """
+        content = {"subject": dict(subject), "result": dict(result)}
         with open_lease(self._storage, f"{LEDGER}/{self._fingerprint}"):
-            entry = self._append("result", opening.number, self.entries(), result=dict(result))
+            entries = self.entries()
+            found = [
+                entry for entry in entries if entry["opening"] == opening.number and content.items() <= entry.items()
+            ]
+            entry = found[0] if found else self._append("result", opening.number, entries, **content)
         return str(entry["hash"])
 
     def note(self, subject: Mapping[str, Any]) -> str:
@@ -160,6 +168,16 @@ def changed_at(entries: Sequence[Mapping[str, Any]]) -> int | None:
     return None
 
 
+def subjects_of(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an opening was for; an opening by an earlier version was for one subject."""
+    return list(entry["subjects"]) if "subjects" in entry else [entry["subject"]]
+
+
+def called(subject: Mapping[str, Any]) -> str:
+    """What a subject of an opening, or the record of a promotion, is called within its study."""
+    return f"row {subject['row']}, seed {subject['seed']}" if "row" in subject else f"trial {subject['trial']}"
+
+
 def promoted_trials(study: optuna.Study) -> set[int]:
     """Numbers of the trials of a study that a test split was ever opened for, and of the one promoted now."""
     record = study.user_attrs.get("promotion")
@@ -167,7 +185,7 @@ def promoted_trials(study: optuna.Study) -> set[int]:
     if LEDGER not in optuna.get_all_study_names(study._storage):
         return found
     ledger = optuna.load_study(study_name=LEDGER, storage=study._storage).user_attrs
-    openings = [entry["subject"] for entry in ledger.values() if entry["kind"] == "opening"]
+    openings = [subject for entry in ledger.values() if entry["kind"] == "opening" for subject in subjects_of(entry)]
     names = {study.study_name, study.user_attrs.get(RESTORED, {}).get("study")}
     return found | {int(subject["trial"]) for subject in openings if subject["study"] in names}
 
@@ -187,6 +205,18 @@ def _check_reason(entries: list[dict[str, Any]], again: str | None) -> None:
         raise VaultError(_refusal(entries, openings))
 
 
+def _same(some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> bool:
+    return len(some) == len(others) and all(one in others for one in some)
+
+
+def _result_of(
+    entries: Sequence[Mapping[str, Any]], opening: int, subject: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """What an opening gave of a subject; a result by an earlier version names none, its opening having had one."""
+    results = (entry for entry in entries if entry["kind"] == "result" and entry["opening"] == opening)
+    return next((entry["result"] for entry in results if entry.get("subject", subject) == subject), None)
+
+
 def _hash(entry: Mapping[str, Any]) -> str:
     content = {key: value for key, value in entry.items() if key != "hash"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
@@ -200,16 +230,15 @@ def _user() -> str:
 
 
 def _refusal(entries: list[dict[str, Any]], openings: list[dict[str, Any]]) -> str:
-    results = {entry["opening"]: entry["result"] for entry in entries if entry["kind"] == "result"}
     lines = []
     for entry in openings:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["when_s"]))
-        subject = entry["subject"]
-        result = results.get(entry["opening"])
-        shown = f"mIoU {result['miou']:.4f}" if result else "no result: it did not finish"
-        lines.append(
-            f"  opening {entry['opening']}: {when}, study {subject['study']!r}, trial {subject['trial']}, {shown}"
-        )
+        for subject in subjects_of(entry):
+            result = _result_of(entries, entry["opening"], subject)
+            shown = f"mIoU {result['miou']:.4f}" if result else "no result: it did not finish"
+            lines.append(
+                f"  opening {entry['opening']}: {when}, study {subject['study']!r}, {called(subject)}, {shown}"
+            )
     return "\n".join(
         [
             "this test split has been opened; looking again biases what it says:",

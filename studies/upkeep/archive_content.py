@@ -40,6 +40,7 @@ class _Entry(BaseModel):
     previous: str
     hash: str
     subject: dict[str, Any] = {}
+    subjects: list[dict[str, Any]] = []
 
 
 _LEDGERS = TypeAdapter(dict[str, list[_Entry]])

@@ -11,7 +11,7 @@ from search.copying import read_content
 from search.lease import open_lease
 from search.study_json import content_data
 from studies.files.study_settings import CONFIRM
-from studies.promotion.vault import TestVault, fingerprints
+from studies.promotion.vault import TestVault, fingerprints, subjects_of
 from studies.running.places import kept_files, remote_study, trial_place
 from studies.stored import StudyError, confirm_study, is_used, open_study
 from studies.upkeep.archive_file import CONFIRMED, FOLDERS, LEDGER_FILE, SEARCH, ArchiveWriter, writing
@@ -108,5 +108,10 @@ def _ledgers(studies: Sequence[optuna.Study], workspace: Workspace) -> dict[str,
     return {
         fingerprint: entries
         for fingerprint, entries in found.items()
-        if any(entry.get("subject", {}).get("study") in names for entry in entries)
+        if any(
+            subject["study"] in names
+            for entry in entries
+            if entry["kind"] == "opening"
+            for subject in subjects_of(entry)
+        )
     }

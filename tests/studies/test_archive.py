@@ -55,8 +55,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (folder / "best.pt").write_bytes(b"12345")
     (place.study_folder(NAME) / "report.html").write_text("a report")
     vault = TestVault(place.storage, SPLIT)
-    opening = vault.open({"study": NAME, "trial": 1, "weights": "w"}, again=None)
-    head = vault.record(opening, {"miou": 0.5, "pixel_accuracy": 0.6})
+    subject = {"study": NAME, "trial": 1, "weights": "w"}
+    head = vault.record(vault.open(subject, again=None), subject, {"miou": 0.5, "pixel_accuracy": 0.6})
     record = {"trial": 1, "weights": "w", "fingerprint": SPLIT, "head": head, "opening": 1, "mlflow_run_id": "r"}
     open_study(NAME, place, write=True).set_user_attr("promotion", record)
     return place

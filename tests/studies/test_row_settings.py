@@ -58,6 +58,11 @@ def test_an_option_reaches_into_a_row():
 @pytest.mark.parametrize(
     ("wrong", "right", "words"),
     [
+        (
+            "base: second",
+            "promotion: {rows: [first, secnd]}",
+            ["my.yaml:4: promotion.rows", "did you mean `second`?", "first, second, third"],
+        ),
         ("base: second", "base: secnd", ["my.yaml:4: base", "did you mean `second`?", "first, second, third"]),
         ("model.width: 4", "model.widht: 4", ["my.yaml:6: rows.first.set.model.widht", "did you mean `model.width`?"]),
         ("model.width: 4", "model.width: wide", ["my.yaml:6: rows.first.set.model.width", "got the text 'wide'"]),

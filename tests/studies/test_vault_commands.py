@@ -24,7 +24,8 @@ def root(tmp_path: Path) -> Path:
     """A workspace in which two test splits were opened, and a study that remembers the head of one ledger."""
     storage = str(tmp_path / "optuna.journal")
     first = TestVault(storage, ONE)
-    head = first.record(first.open(SUBJECT, again=None), {"miou": 0.61234})
+    row = {"study": "s/confirm", "trial": 0, "row": "wide", "seed": 5, "weights": "def"}
+    head = first.record(first.open(SUBJECT, row, again=None), SUBJECT, {"miou": 0.61234})
     first.open({**SUBJECT, "trial": 4}, again="relabelled")
     TestVault(storage, OTHER).note({"audit": "camvid"})
     study = optuna.create_study(study_name="s", storage=open_storage(storage, write=True))
@@ -37,8 +38,9 @@ def test_the_log_tells_who_when_what_and_the_result(root: Path, call: Call) -> N
     assert code == 0
     opened, result, again, audit = out.splitlines()
     assert "@" in opened
-    assert opened.endswith("test split 111111111111  opening 1 for study s, trial 3")
-    assert result.endswith("result of opening 1: mIoU 0.6123")
+    subjects = "study s, trial 3; study s/confirm, trial 0, row wide, seed 5"
+    assert opened.endswith(f"test split 111111111111  opening 1 for {subjects}")
+    assert result.endswith("result of opening 1 for study s, trial 3: mIoU 0.6123")
     assert again.endswith('opening 2 for study s, trial 4, again: "relabelled"')
     assert audit.endswith("test split 222222222222  looked at, not evaluated: audit camvid")
     code, out, _ = call("vault", "log", "--workspace", str(root), "--json")

@@ -104,8 +104,9 @@ def test_a_pruned_finalist_is_trained_to_the_end_and_promoted(settings: StudySet
     finalists = find_finalists(settings, open_study("short", workspace), workspace)
     runs = promotion_runs(finalists, settings)
     values = [train(run, number, settings, workspace) for number, run in enumerate(runs)]
-    outcome, record = promote_winner("short", workspace, None, Lines())
-    assert record is not None
+    outcome, records = promote_winner("short", workspace, None, Lines())
+    assert records is not None
+    (record,) = records
     assert not outcome.interrupted
     (finalist,) = record["choice"]["finalists"]
     assert (finalist["trial"], finalist["pruned"], finalist["runs"], finalist["seeds"]) == (0, True, [1, 2], [1, 2])
@@ -119,14 +120,15 @@ def test_a_pruned_finalist_is_trained_to_the_end_and_promoted(settings: StudySet
     assert record["validation"]["miou"] == pytest.approx(values[0], abs=5e-7)
     assert open_study("short", workspace).user_attrs["promotion"] == record
     (opening, _) = TestVault(workspace.storage, record["fingerprint"]).entries()
-    assert opening["subject"]["study"] == "short/confirm"
+    assert [subject["study"] for subject in opening["subjects"]] == ["short/confirm"]
     assert [choice_table(record["choice"]).row_count, promotion_table(record).row_count] == [1, 7]
     assert "2 seeds are a screen" in "\n".join(promotion_lines(record))
     check_registration(record, workspace)
     with pytest.raises(VaultError, match=r"opening 1: .* study 'short/confirm', trial 0"):
         promote_winner("short", workspace, None, Lines())
-    _, second = promote_winner("short", workspace, None, Lines(), again="a test of it")
-    assert second is not None
+    _, more = promote_winner("short", workspace, None, Lines(), again="a test of it")
+    assert more is not None
+    (second,) = more
     client = MlflowClient(workspace.tracking)
     assert client.get_model_version_by_alias("short", "champion").run_id == second["mlflow_run_id"]
     # The earlier champion keeps its version.
