@@ -55,7 +55,7 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = 
     for one in found:
         best = one["best"]
         table.add_row(
-            one["name"], one["state"], _trials(one),
+            one["name"], f"{one['state']}: {_trials(one)}",
             f"{best['value']:.4f}" if best else "", str(best["trial"]) if best else "",
             show_seconds(one["driver_s"]), _ended_runs(one["confirmatory"]),
         )  # fmt: skip
