@@ -70,6 +70,14 @@ class RowIndex:
             read += self._put(due[start : start + BATCH])
         return read
 
+    def keep_only(self, files: Iterable[Path]) -> None:
+        """Let the index forget all other files: of studies that were deleted."""
+        if self._index is not None:
+            gone = (self._index.read(_known) or {}).keys() - {self._key(file) for file in files}
+            if gone:
+                doomed = [(folder,) for folder in gone]
+                self._index.write(lambda one: one.executemany("delete from rows where folder = ?", doomed))
+
     def _put(self, due: Sequence[tuple[Path, tuple[int, int]]]) -> int:
         assert self._index is not None
         found = []

@@ -134,13 +134,14 @@ class LiveRecords:
 
     def load(self) -> Loaded:
         """Read every study that can be read, and what the index lacks of it, so that later looks find little to do."""
-        trials = 0
+        files: list[Path] = []
         for name in self.names():
             with suppress(RecordError):
-                trials += len(self.read(name).study.trials)
+                files += [trial.folder / ROWS for trial in self.read(name).study.trials]
         with self._lock:
             self._keep()
-            return Loaded(trials, 0 if self._journal is None else self._journal.read, self._rows_read)
+            self._rows.keep_only(files)
+            return Loaded(len(files), 0 if self._journal is None else self._journal.read, self._rows_read)
 
     def close(self) -> None:
         """Keep what is new, and close the index."""
@@ -237,8 +238,12 @@ class LiveRecords:
         """What the storage answers, nothing where there is none yet."""
         if self._opened is None:
             return []
+        # What a journal was read to when it proved damaged is no state to go on from at the next start.
+        journal, self._journal = self._journal, None
         try:
-            return question(self._opened[0])
+            answer = question(self._opened[0])
+            self._journal = journal
+            return answer
         except StorageLost as error:
             raise RecordError(str(error)) from error
         except ValueError as error:

@@ -167,6 +167,19 @@ def test_a_study_made_anew_under_its_name_is_the_new_one(builder: Builder, tmp_p
     assert [trial.values for trial in looking.records.read("terrain").study.trials] == [{1: 0.9}]
     assert_true(looking, again)
     assert looking.said == []
+    with closing(sqlite3.connect(looking.path)) as database:
+        assert database.execute("select count(*) from rows").fetchone() == (1,)
+
+
+def test_a_journal_that_proves_damaged_is_read_from_its_start_again(builder: Builder, tmp_path: Path) -> None:
+    looking = Looking(tmp_path)
+    with (tmp_path / "optuna.journal").open("a") as journal:
+        journal.write('{"op_code": 6}\n{"op_code": 0, "worker_id": "w", "study_name": "late", "directions": [1]}\n')
+    with pytest.raises((RecordError, KeyError)):
+        looking.records.names()
+    looking.close()
+    with pytest.raises(RecordError, match="no record of Optuna's journal"):
+        Looking(tmp_path)
 
 
 def test_another_journal_at_the_same_place_is_read_from_its_start(builder: Builder, tmp_path: Path) -> None:
