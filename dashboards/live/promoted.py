@@ -9,6 +9,11 @@ from dashboards.text import shown, shown_score, shown_seconds
 from search.records.study import StudyRecord
 
 SIGNIFICANT = 0.05
+# By `weights_from` of the record.
+WEIGHTS = {
+    "search": "those of the trial in the search",
+    "refit": "a refit on train and validation together; validation is that of the trial before it",
+}
 
 
 def evaluation_table(study: StudyRecord) -> list[dict[str, Any]]:
@@ -40,9 +45,12 @@ def choice_facts(study: StudyRecord) -> list[dict[str, str]]:
     facts = {
         "trial": record.get("trial"),
         "chosen": record.get("chosen_by"),
-        "replicates": f"{choice['seeds']} other seeds each, a {choice['kind']}" if choice else None,
-        "optimism": f"the best single value was {choice['optimism']:+.4f} above its own mean over other seeds"
+        "replicates": f"{choice['seeds']} other seeds each, a {choice['kind']}, on {choice.get('split', 'validation')}"
         if choice
+        else None,
+        "weights": WEIGHTS.get(record.get("weights_from", "")),
+        "optimism": f"the best single value was {choice['optimism']:+.4f} above its own mean over other seeds"
+        if choice.get("optimism") is not None
         else None,
         "spread of seeds": f"{choice['seed_sd']:.4f} (standard deviation, pooled)" if choice else None,
         "intervals": (test.get("resampling") or {}).get("words"),
@@ -52,7 +60,7 @@ def choice_facts(study: StudyRecord) -> list[dict[str, str]]:
         "when": time.strftime("%Y-%m-%d %H:%M", time.localtime(record["when_s"])) if record else None,
         "model": f"{record['model']} version {record['model_version']}" if "model" in record else None,
         "test fingerprint": record.get("fingerprint"),
-        "weights": record.get("weights"),
+        "digest of the weights": record.get("weights"),
         "head of the ledger": record.get("head"),
     }
     return [{"label": label, "value": shown(value)} for label, value in facts.items() if value is not None]

@@ -62,7 +62,7 @@ class Progress:
         """Take over the budget and what earlier runs did: trials by state and the best (value, trial, epoch)."""
         with self._lock:
             self._trials = total
-            self._ended.update({state.name: ended[state.name] for state in COUNTED})
+            self._ended = Counter({state.name: ended[state.name] for state in COUNTED})
             self._earlier = sum(self._ended.values())
             self._best = best
 

@@ -29,6 +29,7 @@ REFUSED: dict[str, str] = {
     "data.ignore_index": _DATA_REASON,
     "data.eval_size": _DATA_REASON,
     "data.drop": _DATA_REASON,
+    "data.fold": _DATA_REASON,
     "data.npz": _DATA_REASON,
     "data.terrain": _DATA_REASON,
     "augment.oversample.leaky": "its validation mIoU is worthless",

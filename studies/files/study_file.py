@@ -8,6 +8,7 @@ from studies.files.first_checks import check_first
 from studies.files.hook_settings import check_hooks
 from studies.files.overrides import Overrides, apply_overrides, read_overrides
 from studies.files.problems import Problem, Sources, StudyFileError, render, shown
+from studies.files.promotion_checks import check_promotion
 from studies.files.recipe_files import resolve
 from studies.files.row_checks import check_row_settings, check_rows
 from studies.files.space_checks import check_space, check_space_paths
@@ -77,6 +78,7 @@ def _check(data: dict[str, Any], problems: list[Problem]) -> tuple[StudySettings
         if problem.path != ("search",) or not told & budget:
             problems.append(problem)
     problems += check_hooks(study.hooks)
+    problems += check_promotion(study)
     if not problems:
         problems += check_first(study)
         problems += check_algorithms(study)

@@ -11,6 +11,7 @@ import optuna
 from studies.confirmatory.confirm import run_confirmatory
 from studies.files.study_settings import StudySettings
 from studies.promotion.choice import Choice, compare_finalists
+from studies.promotion.refit import Refit, refit_winner
 from studies.promotion.replicates import (
     Replicated,
     finalist_settings,
@@ -33,10 +34,11 @@ from trainables.settings import TrialSettings
 
 @dataclass(frozen=True)
 class Decision:
-    """The finalist that is promoted, and the record of how it was chosen."""
+    """The finalist that is promoted, the record of how it was chosen, and its refit if one was declared."""
 
     winner: Replicated
     record: dict[str, Any]
+    refit: Refit | None = None
 
 
 def find_finalists(settings: StudySettings, study: optuna.Study, workspace: Workspace) -> list[Finalist]:
@@ -55,7 +57,9 @@ def find_finalists(settings: StudySettings, study: optuna.Study, workspace: Work
 def decide(
     settings: StudySettings, finalists: Sequence[Finalist], workspace: Workspace, address: str | None, watcher: Watcher
 ) -> tuple[Outcome, Decision | None]:
-    """Train what is missing of the finalists' runs and choose between them; no decision while runs are missing.
+    """Train what is missing of the finalists' runs, choose between them and refit the winner if that was declared.
+
+    There is no decision while runs are missing.
 
     Raises ValueError for whatever the user can mend, also where no finalist has all of its replicates.
     """
@@ -85,7 +89,11 @@ def decide(
     )
     declared = open_study(settings.name, workspace).user_attrs["study"].get("promotion", {})
     record = _record(settings, whole, sound, choice, plan, declared="seeds" in declared)
-    return outcome, Decision(sound[choice.winner], record)
+    winner = sound[choice.winner]
+    if settings.promotion.weights == "search":
+        return outcome, Decision(winner, record)
+    refitted, refit = refit_winner(winner, settings, confirm, workspace, address, watcher)
+    return refitted or outcome, None if refit is None else Decision(winner, record, refit)
 
 
 def _check_weights(finalist: Finalist, settings: StudySettings, study: optuna.Study, workspace: Workspace) -> None:
@@ -123,7 +131,7 @@ def _record(
 ) -> dict[str, Any]:
     """As JSON; trials stand for the indices of the choice."""
     seeds, numbers = settings.promotion.seeds, [one.finalist.number for one in sound]
-    best = max(sound, key=value_in_search)
+    best, folds = max(sound, key=value_in_search), settings.promotion.group_folds
     intervals = dict(zip(numbers, map(list, choice.intervals_F), strict=True))
     cost_s = {one.finalist.number: _device_s(one) for one in sound}
     return {
@@ -131,15 +139,17 @@ def _record(
         "kind": "claim" if seeds >= SEEDS_OF_A_CLAIM else "screen",
         "declared": declared,
         "margin": settings.promotion.margin,
+        "group_folds": folds,
+        "split": "validation" if folds is None else f"{folds} group folds of train and validation",
         "images": len(sound[0].groups),
         "resampling": plan.words,
         "conditional": plan.conditional,
         "seed_sd": choice.seed_sd,
         "seed_df": choice.seed_df,
-        # The best of many values is higher than it will be again; the replicates say by how much.
-        "optimism": value_in_search(best) - choice.means_F[sound.index(best)],
+        # The best of many values is higher than it will be again; replicates on the same images say by how much.
+        "optimism": value_in_search(best) - choice.means_F[sound.index(best)] if folds is None else None,
         "finalists": [
-            _describe(one) | ({"interval": intervals[one.finalist.number]} if one.why_out is None else {})
+            _describe(one, folds) | ({"interval": intervals[one.finalist.number]} if one.why_out is None else {})
             for one in whole
         ],
         "pairs": [
@@ -166,7 +176,7 @@ def _record(
     }
 
 
-def _describe(one: Replicated) -> dict[str, Any]:
+def _describe(one: Replicated, folds: int | None) -> dict[str, Any]:
     described: dict[str, Any] = {
         "trial": one.finalist.number,
         "pruned": one.finalist.value is None,
@@ -178,16 +188,16 @@ def _describe(one: Replicated) -> dict[str, Any]:
     scores = [replicate.counts.miou for replicate in one.replicates]
     return described | {
         "value": value_in_search(one),
-        "runs": [replicate.run for replicate in one.replicates],
+        "runs": [run.run for replicate in one.replicates for run in replicate.runs],
         "seeds": [replicate.seed for replicate in one.replicates],
         "miou": scores,
         "mean": statistics.fmean(scores),
         "sd": statistics.stdev(scores),
-        "optimism": value_in_search(one) - statistics.fmean(scores),
+        "optimism": value_in_search(one) - statistics.fmean(scores) if folds is None else None,
         "device_s": _device_s(one),
     }
 
 
 def _device_s(one: Replicated) -> float:
-    """Mean device time of a finalist's replicates, in seconds."""
-    return statistics.fmean(replicate.device_s for replicate in one.replicates)
+    """Mean device time of a finalist's runs, in seconds."""
+    return statistics.fmean(run.device_s for replicate in one.replicates for run in replicate.runs)

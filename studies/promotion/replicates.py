@@ -20,6 +20,7 @@ from studies.running.places import trial_place
 from studies.workspace import Workspace
 from trainables.class_names import label_ids
 from trainables.data.dataset import prepare
+from trainables.data.settings import FoldSettings
 from trainables.data.split_data import SplitData
 from trainables.data.splits import Split
 from trainables.evaluate import evaluate_checkpoint
@@ -32,12 +33,23 @@ PER_IMAGE = "validation_per_image_confusion.npz"
 
 
 @dataclass(frozen=True)
-class Replicate:
-    """One run of a finalist: its number in NAME/confirm, its seed, device time, and its counts per validation image."""
+class Trained:
+    """One run of a finalist: its number in NAME/confirm, its best epoch, and its device time in seconds."""
 
     run: int
-    seed: int
+    best_epoch: int
     device_s: float
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """A finalist with another seed: its run, or one of each fold, and the counts of every image at their best epochs.
+
+    With folds each image is counted once, by the run that was not trained on it.
+    """
+
+    seed: int
+    runs: tuple[Trained, ...]
     counts: ImageCounts
 
 
@@ -67,9 +79,26 @@ def finishing_run(finalist: Finalist, settings: StudySettings) -> Confirmatory:
 
 def replicate_runs(finalist: Finalist, settings: StudySettings) -> list[Confirmatory]:
     """A finalist's runs with the seeds after the search's; data.split_seed is part of its settings and stays."""
-    own, first = finalist_settings(finalist, settings), settings.trial.seed
+    first = settings.trial.seed
     seeds = range(first + 1, first + 1 + settings.promotion.seeds)
-    return [Confirmatory(REPLICATE, finalist.key, own, seed) for seed in seeds]
+    keyed = fold_settings(finalist, settings)
+    return [Confirmatory(REPLICATE, key, own, seed) for seed in seeds for key, own in keyed.items()]
+
+
+def fold_settings(finalist: Finalist, settings: StudySettings) -> dict[str, TrialSettings]:
+    """The settings of each of a finalist's runs with one seed, by key: one of the splits as they are, or of each fold.
+
+    Folds are the same for all seeds and finalists: `data.split_seed` decides them.
+    """
+    own, folds = finalist_settings(finalist, settings), settings.promotion.group_folds
+    if folds is None:
+        return {finalist.key: own}
+    return {
+        f"{finalist.key}, fold {index + 1} of {folds}": own.model_copy(
+            update={"data": own.data.model_copy(update={"fold": FoldSettings(of=folds, index=index)})}
+        )
+        for index in range(folds)
+    }
 
 
 def promotion_runs(finalists: Sequence[Finalist], settings: StudySettings) -> list[Confirmatory]:
@@ -93,12 +122,16 @@ def read_replicated(
     for trial in ended:
         if trial.state is not TrialState.COMPLETE:
             reason = str(trial.user_attrs.get("reason", "pruned")).replace("_", " ")
-            return Replicated(finalist, (), (), None, f"{reason} with seed {trial.user_attrs['seed']}")
+            fold = str(trial.user_attrs["key"]).removeprefix(finalist.key)
+            return Replicated(finalist, (), (), None, f"{reason} with seed {trial.user_attrs['seed']}{fold}")
     finished = ended.pop(0) if finalist.value is None else None
-    own = finalist_settings(finalist, settings)
-    data = prepare(own.data, Split.VALIDATION, workspace.cache)
-    replicates = tuple(_measure(trial, own, data, confirm, workspace) for trial in ended)
-    return Replicated(finalist, replicates, data.groups, finished, None)
+    parts = [
+        (own, prepare(own.data, Split.VALIDATION, workspace.cache))
+        for own in fold_settings(finalist, settings).values()
+    ]
+    seeds = [ended[start : start + len(parts)] for start in range(0, len(ended), len(parts))]
+    replicates = tuple(_measure(of_seed, parts, confirm, workspace) for of_seed in seeds)
+    return Replicated(finalist, replicates, tuple(group for _, data in parts for group in data.groups), finished, None)
 
 
 def value_in_search(replicated: Replicated) -> float:
@@ -116,8 +149,30 @@ def digest_of(weights: Path) -> str:
 
 
 def _measure(
-    trial: FrozenTrial, settings: TrialSettings, data: SplitData, confirm: optuna.Study, workspace: Workspace
+    runs: Sequence[FrozenTrial],
+    parts: Sequence[tuple[TrialSettings, SplitData]],
+    confirm: optuna.Study,
+    workspace: Workspace,
 ) -> Replicate:
+    """A seed's runs, each on its own images; matrices are pooled, never IoUs averaged over folds."""
+    counts_NKK = np.concatenate(
+        [_counted(run, own, data, confirm, workspace) for run, (own, data) in zip(runs, parts, strict=True)]
+    )
+    settings, data = parts[0]
+    excluded = label_ids(settings.metric.exclude, data.class_names, "metric.exclude")
+    trained = tuple(_trained(run, confirm, workspace) for run in runs)
+    return Replicate(int(runs[0].user_attrs["seed"]), trained, ImageCounts.of(counts_NKK, list(excluded)))
+
+
+def _trained(trial: FrozenTrial, confirm: optuna.Study, workspace: Workspace) -> Trained:
+    rows = read_rows(trial_place(confirm, trial.number, workspace).folder / "epochs.jsonl")
+    return Trained(trial.number, int(trial.user_attrs["best_epoch"]), sum(row.device_s for row in rows))
+
+
+def _counted(
+    trial: FrozenTrial, settings: TrialSettings, data: SplitData, confirm: optuna.Study, workspace: Workspace
+) -> np.ndarray:
+    """Counts int64 [N, K, K] of each image, kept in the run's folder."""
     place = trial_place(confirm, trial.number, workspace)
     folder = place.fetch()
     weights = digest_of(folder / "best.pt")
@@ -126,9 +181,7 @@ def _measure(
         counts_NKK = evaluate_checkpoint(folder / "best.pt", settings, data, pictures=()).per_image_counts_NKK
         np.savez_compressed(folder / PER_IMAGE, counts_NKK=counts_NKK, weights=weights, data=data.key)
         place.push([PER_IMAGE])
-    excluded = label_ids(settings.metric.exclude, data.class_names, "metric.exclude")
-    device_s = sum(row.device_s for row in read_rows(folder / "epochs.jsonl"))
-    return Replicate(trial.number, int(trial.user_attrs["seed"]), device_s, ImageCounts.of(counts_NKK, list(excluded)))
+    return counts_NKK
 
 
 def _kept(path: Path, weights: str, data: str) -> np.ndarray | None:

@@ -5,13 +5,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from studies.files.study_settings import StudySettings
 from studies.stored import StudyError
 from studies.workspace import Workspace
 from trainables.class_names import class_name_findings
 from trainables.data.dataset import prepare, split_data
-from trainables.data.leaks import find_leak
+from trainables.data.errors import DataError
+from trainables.data.folds import folds_of
+from trainables.data.leaks import find_fold_leak, find_leak
 from trainables.data.pseudo_labels import read_origin
+from trainables.data.split_data import SplitData
 from trainables.data.splits import Split
 
 SEARCHED_SPLITS = (Split.TRAIN, Split.VALIDATION)
@@ -20,8 +25,9 @@ SEARCHED_SPLITS = (Split.TRAIN, Split.VALIDATION)
 def gather_facts(settings: StudySettings, workspace: Workspace) -> dict[str, Any]:
     """Check and cache the train and validation splits, and say what they are; the test split is not touched.
 
-    Raises the ValueErrors of data, and StudyError for settings that name what is no class.
+    Raises the ValueErrors of data, and StudyError for settings that name what is no class or more folds than groups.
     """
+    promotion_folds(settings, workspace)
     data = {split: prepare(settings.trial.data, split, workspace.cache) for split in SEARCHED_SPLITS}
     train = data[Split.TRAIN]
     if findings := list(class_name_findings(settings.trial, train.class_names)):
@@ -38,6 +44,21 @@ def gather_facts(settings: StudySettings, workspace: Workspace) -> dict[str, Any
     }
 
 
+def promotion_folds(settings: StudySettings, workspace: Workspace) -> np.ndarray | None:
+    """The fold of each image of train and of validation after it, where the promotion declares folds.
+
+    Raises StudyError for more folds than groups.
+    """
+    folds = settings.promotion.group_folds
+    if folds is None:
+        return None
+    groups = [group for part in _whole_splits(settings, workspace) for group in part.groups]
+    try:
+        return folds_of(groups, folds, settings.trial.data.split_seed)
+    except DataError as error:
+        raise StudyError(f"promotion.group_folds: {error}; declare fewer, or none") from error
+
+
 def pseudo_labels_digest(settings: StudySettings) -> str | None:
     """What the fixed pseudo-labels hold; None without any."""
     file = settings.trial.data.clean.pseudo_labels.file
@@ -50,8 +71,12 @@ def accepted_leak(settings: StudySettings, workspace: Workspace, accept: bool) -
     Compared are the whole splits, before fraction and cleaning, which change from trial to trial. Raises StudyError
     unless such a leak is accepted.
     """
-    train, validation = (split_data(settings.trial.data, split, workspace.cache) for split in SEARCHED_SPLITS)
-    leak = find_leak(train, validation, workspace.cache)
+    train, validation = _whole_splits(settings, workspace)
+    leak, what = find_leak(train, validation, workspace.cache), "validation images are the same"
+    folds_N = promotion_folds(settings, workspace)
+    if not leak.images and folds_N is not None:
+        leak = find_fold_leak(train, validation, folds_N, workspace.cache)
+        what = "images, which each are validated in one of the folds of promotion.group_folds, are the same"
     if not leak.images:
         return None
     if not accept:
@@ -59,12 +84,18 @@ def accepted_leak(settings: StudySettings, workspace: Workspace, accept: bool) -
             f"  {a} (train) and {b} (validation), correlation {like:.3f}" for a, b, like in leak.pairs[:5]
         )
         raise StudyError(
-            f"{leak.images} of {leak.of} validation images are the same or nearly the same as training images:\n"
+            f"{leak.images} of {leak.of} {what} or nearly the same as training images:\n"
             f"{shown}\n"
             "their mIoU would be too high. Split by sequence or scene (data.split blocks or lists), leave them out "
             "(`contourney audit` prints the list for data.drop), or launch with --accept-leak, which every report tells"
         )
     return asdict(leak)
+
+
+def _whole_splits(settings: StudySettings, workspace: Workspace) -> tuple[SplitData, SplitData]:
+    """Train and validation before fraction and cleaning."""
+    train, validation = (split_data(settings.trial.data, split, workspace.cache) for split in SEARCHED_SPLITS)
+    return train, validation
 
 
 def metric_name(settings: StudySettings) -> str:

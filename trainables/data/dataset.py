@@ -10,6 +10,7 @@ from trainables.data.checks import unpaired
 from trainables.data.cleaning import cleaned
 from trainables.data.errors import DataError, raise_findings
 from trainables.data.fingerprints import digest, split_fingerprint, split_stamp
+from trainables.data.folds import fold_part
 from trainables.data.formats.protocol import Dataset
 from trainables.data.formats.table import open_dataset
 from trainables.data.fraction import fraction_of
@@ -70,11 +71,22 @@ def split_samples(dataset: Dataset, settings: DataSettings, split: Split) -> tup
 
 
 def prepare(settings: DataSettings, split: Split, cache: Path) -> SplitData:
-    """The split as a trial sees it: of training `data.fraction`, then cleaned; everything else as `split_data`."""
-    data = split_data(settings, split, cache)
+    """The split as a trial sees it: of training `data.fraction`, then cleaned; everything else as `split_data`.
+
+    With `data.fold` train and validation are divided anew before.
+    """
+    data = split_data(settings, split, cache) if split is Split.TEST else _searched(settings, split, cache)
     if split is not Split.TRAIN:
         return data
     return cleaned(fraction_of(data, settings.fraction, settings.split_seed, cache), settings, cache)
+
+
+def _searched(settings: DataSettings, split: Split, cache: Path) -> SplitData:
+    if settings.fold is None:
+        return split_data(settings, split, cache)
+    own_size = settings.model_copy(update={"eval_size": None})
+    parts = [split_data(own_size, part, cache) for part in (Split.TRAIN, Split.VALIDATION)]
+    return fold_part(parts, split, settings.fold, settings.split_seed, settings.eval_size, cache)
 
 
 def split_data(settings: DataSettings, split: Split, cache: Path) -> SplitData:

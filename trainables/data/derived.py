@@ -28,12 +28,21 @@ def row_of(data: SplitData, index: int) -> Row:
     )
 
 
-def derive(data: SplitData, recipe: Any, rows: Callable[[], Iterable[Row]], count: int, cache: Path) -> SplitData:
+def derive(
+    data: SplitData,
+    recipe: Any,
+    rows: Callable[[], Iterable[Row]],
+    count: int,
+    cache: Path,
+    *,
+    keep_own: bool | None = None,
+) -> SplitData:
     """The split that `rows()` yields, memory-mapped; built if absent, by one process per node.
 
     `recipe` is JSON that, with the split itself, decides the rows; `count` is how many they are at most. The result
-    keeps the fingerprint of `data`: it tells what lies on disk, not what is made of it. `rows` holds for its own
-    errors; masks may not be ignored altogether.
+    keeps the fingerprint of `data`: it tells what lies on disk, not what is made of it. `keep_own` says whether masks
+    at their own sizes differ from the stored ones, as in `data` by default. `rows` holds for its own errors; masks may
+    not be ignored altogether.
     """
     folder = cache / f"derived-{digest([data.key, data.fingerprint, recipe])[:32]}"
     if not folder.is_dir():
@@ -42,15 +51,16 @@ def derive(data: SplitData, recipe: Any, rows: Callable[[], Iterable[Row]], coun
                 own = 0 if data.own_pixels is None else int(data.own_shapes_N2.prod(axis=1).max())
                 sample_bytes = data.images_NHWC[0].nbytes + data.masks_NHW[0].nbytes + own
                 require_disk(cache, count * sample_bytes)
-                build_folder(folder, lambda target: write_rows(data, rows(), target))
+                kept = data.own_pixels is not None if keep_own is None else keep_own
+                build_folder(folder, lambda target: write_rows(data, rows(), target, kept))
     return open_split(folder, data.class_names, data.fingerprint)
 
 
-def write_rows(data: SplitData, rows: Iterable[Row], folder: Path) -> None:
+def write_rows(data: SplitData, rows: Iterable[Row], folder: Path, keep_own: bool) -> None:
     """Write the rows in the layout of `data`."""
     _, height, width, channels = data.images_NHWC.shape
     names, groups = [], []
-    with SplitWriter(folder, (height, width), channels, len(data.class_names), data.own_pixels is not None) as writer:
+    with SplitWriter(folder, (height, width), channels, len(data.class_names), keep_own) as writer:
         for row in rows:
             writer.add(row.image_HWC, row.mask_HW, row.own_mask_HW)
             names.append(row.name)

@@ -36,4 +36,5 @@ def joined(train: SplitData, validation: SplitData, cache: Path) -> SplitData:
             yield from (row_of(data, index) for index in range(len(data.names)))
 
     recipe = ["joined", validation.key, validation.fingerprint]
-    return derive(train, recipe, rows, len(train.names) + len(validation.names), cache)
+    keep_own = any(data.own_pixels is not None for data in (train, validation))
+    return derive(train, recipe, rows, len(train.names) + len(validation.names), cache, keep_own=keep_own)

@@ -1,9 +1,9 @@
 """Settings of the data: which images, how split, at which size."""
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from trainables.data.clean_settings import CleanSettings
 from trainables.data.formats.table import FORMATS
@@ -32,6 +32,20 @@ class NpzSettings(Settings):
     images: str | None = Field(None, description="array of images [N, H, W] or [N, H, W, C], where there are no pairs")
     masks: str | None = Field(None, description="array of masks [N, H, W], where there are no pairs")
     unlabelled: str | None = Field("test_set", description="array of images without masks, for predictions alone")
+
+
+class FoldSettings(Settings):
+    """One of several folds that train and validation are divided into, by whole groups."""
+
+    of: int = Field(ge=2, description="number of folds")
+    index: int = Field(ge=0, description="the fold that is validation, from 0; the others are trained on")
+
+    @model_validator(mode="after")
+    def there(self) -> Self:
+        """The fold is one of them."""
+        if self.index >= self.of:
+            raise ValueError(f"index: expected 0 to {self.of - 1} of {self.of} folds, got {self.index}")
+        return self
 
 
 class DataSettings(Settings):
@@ -80,6 +94,9 @@ class DataSettings(Settings):
         le=1,
         description="share of the training images used: whole groups, stratified by class presence; every share tried "
         "is kept in the cache",
+    )
+    fold: FoldSettings | None = Field(
+        None, description="a fold of train and validation; promotion alone sets it (promotion.group_folds)"
     )
     clean: CleanSettings = CleanSettings()
     npz: NpzSettings = NpzSettings()
