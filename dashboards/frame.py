@@ -17,6 +17,7 @@ LINE_CHARACTERS = 112
 TITLE_PX = 40
 EMPTY_PX = 160
 USUAL_WIDTH_PX = 700
+SIDES_PX, BOTTOM_PX = (12, 16), 12
 FEW_EPOCHS = 16
 
 _AXIS = {
@@ -68,11 +69,13 @@ def frame(
     top: int = 16,
     min_width: int | None = None,
     aspect: float = 0.0,
+    bottom: int = BOTTOM_PX,
 ) -> go.Figure:
     """Give a figure its title, subtitle and notes, theme and size.
 
-    Sizes are pixels; `top` is the room above the axes, and `aspect` times the width is added to the height. Words and
-    sizes are in `layout.meta` too, for a page that shows the words beside the figure and knows the width.
+    Sizes are pixels; `top` and `bottom` are the room above and below the axes, and `aspect` times the width is added to
+    the height. Words and sizes are in `layout.meta` too, for a page that shows the words beside the figure and knows
+    the width.
     """
     # A page wraps the words itself; here they have the usual width.
     lines = [
@@ -85,7 +88,7 @@ def frame(
     figure.update_layout(
         template=TEMPLATE,
         height=total,
-        margin={"l": 12, "r": 16, "t": top + room, "b": 12},
+        margin={"l": SIDES_PX[0], "r": SIDES_PX[1], "t": top + room, "b": bottom},
         title={
             "text": plotly_text(title),
             "subtitle": {"text": "<br>".join(map(plotly_text, lines)), "font": {"size": 12, "color": MUTED}},

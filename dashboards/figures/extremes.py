@@ -69,6 +69,7 @@ def draw_extremes(study: StudyRecord, *, classes: Sequence[str] | None = None) -
         alt=f"{len(rows)} rows of image, truth, prediction and error: {'; '.join(row.label for row in rows)}.",
         height=grid.height,
         aspect=grid.aspect,
+        bottom=grid.bottom,
         top=TOP_PX,
         min_width=MIN_WIDTH_PX,
     )

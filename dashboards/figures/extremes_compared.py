@@ -49,6 +49,7 @@ def draw_extremes_compared(study: StudyRecord, *, classes: Sequence[str] | None 
         f"{'; '.join(row.label for row in rows)}.",
         height=grid.height,
         aspect=grid.aspect,
+        bottom=grid.bottom,
         top=TOP_PX,
         min_width=MIN_WIDTH_PX,
     )

@@ -79,6 +79,7 @@ def draw_trial_pictures(study: StudyRecord, trial: TrialRecord, *, title: str = 
         alt=f"{len(pictures)} rows of image, truth, prediction and error: {names}.",
         height=grid.height,
         aspect=grid.aspect,
+        bottom=grid.bottom,
         top=34,
     )
 

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from playwright.sync_api import Browser, sync_playwright
 
 from search.records.study import StudyRecord
-from tests.dashboards.studies import Builder, write_pictures
+from tests.dashboards.studies import Builder, write_extremes, write_pictures
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def full_study(tmp_path_factory: pytest.TempPathFactory) -> StudyRecord:
         if index % 3 == 2:
             builder.trial(3, TrialState.PRUNED, "pruned")
         else:
-            write_pictures(builder.folder(builder.trial(6, TrialState.COMPLETE, "finished")))
+            folder = builder.folder(builder.trial(6, TrialState.COMPLETE, "finished"))
+            write_pictures(folder)
+            write_extremes(folder, seed=index, wrong=0.8)
     builder.trial([0.3, 0.05], TrialState.PRUNED, "diverged")
     builder.trial([], TrialState.PRUNED, "out_of_memory")
     builder.trial([0.2, 0.25], TrialState.PRUNED, "stopped")

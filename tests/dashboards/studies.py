@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from dashboards.extremes import COUNTS, PICTURES
+from dashboards.masks import IGNORE
 from search.records.study import StudyRecord, read_study
 
+IMAGES, SIZE = 7, (24, 32)
+Masks = NDArray[np.uint8]
 CLASSES = ["background", "soil", "bedrock", "sand", "big rock"]
 FACTS: dict[str, Any] = {
     "metric": "validation mIoU",
@@ -151,6 +156,41 @@ def write_pictures(folder: Path, count: int = 4) -> None:
             f"prediction_{index}": prediction,
         }
     np.savez_compressed(folder / "pictures.npz", **arrays)
+
+
+def masks_of(seed: int, wrong: float) -> tuple[Masks, Masks]:
+    """Truths of four classes with ignored pixels, the same for every seed, and predictions, a share of them wrong."""
+    truth_NHW = np.random.default_rng(0).integers(0, 4, (IMAGES, *SIZE)).astype(np.uint8)
+    truth_NHW[0][truth_NHW[0] == 3] = 2
+    truth_NHW[:, 0] = IGNORE
+    generator = np.random.default_rng(seed)
+    shares_N = np.linspace(0, wrong, IMAGES)[:, None, None]
+    drawn_NHW = generator.integers(0, 5, truth_NHW.shape).astype(np.uint8)
+    kept_NHW = np.where(truth_NHW == IGNORE, 0, truth_NHW)
+    return truth_NHW, np.where(generator.random(truth_NHW.shape) < shares_N, drawn_NHW, kept_NHW)
+
+
+def counted(truth_NHW: Masks, prediction_NHW: Masks) -> NDArray[np.int64]:
+    """Pixel by pixel, rows target."""
+    counts_NKK = np.zeros((len(truth_NHW), len(CLASSES), len(CLASSES)), dtype=np.int64)
+    for counts_KK, truth, prediction in zip(counts_NKK, truth_NHW, prediction_NHW, strict=True):
+        for target, found in zip(truth.ravel(), prediction.ravel(), strict=True):
+            if target != IGNORE:
+                counts_KK[target, found] += 1
+    return counts_NKK
+
+
+def write_extremes(folder: Path, seed: int, wrong: float, prefix: str = "frame", shown: range = range(IMAGES)) -> None:
+    """What `contourney report --worst-images` leaves in a trial's folder."""
+    truth_NHW, prediction_NHW = masks_of(seed, wrong)
+    names = [f"{prefix}_{index}" for index in range(IMAGES)]
+    np.savez_compressed(folder / COUNTS, names=np.array(names), counts_NKK=counted(truth_NHW, prediction_NHW))
+    arrays: dict[str, Any] = {"names": np.array([names[index] for index in shown])}
+    for place, index in enumerate(shown):
+        arrays[f"image_{place}"] = np.full((*SIZE, 3), 40 * index, dtype=np.uint8)
+        arrays[f"truth_{place}"] = truth_NHW[index]
+        arrays[f"prediction_{place}"] = prediction_NHW[index]
+    np.savez_compressed(folder / PICTURES, **arrays)
 
 
 def score(params: dict[str, Any], epoch: int) -> float:

@@ -3,7 +3,6 @@
 import base64
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,50 +10,12 @@ from numpy.typing import NDArray
 from optuna.trial import TrialState
 from PIL import Image
 
-from dashboards.extremes import COUNTS, PICTURES, find_extremes, image_iou_NK, read_image_counts
+from dashboards.extremes import COUNTS, find_extremes, image_iou_NK, read_image_counts
 from dashboards.figures.extremes import draw_extremes, extremes_table
 from dashboards.figures.extremes_compared import draw_extremes_compared
 from dashboards.masks import FALSE, IGNORE, MISSED, OTHER, Picture, error_picture
 from search.records.study import StudyRecord
-from tests.dashboards.studies import CLASSES, Builder
-
-IMAGES, SIZE = 7, (24, 32)
-Masks = NDArray[np.uint8]
-
-
-def masks_of(seed: int, wrong: float) -> tuple[Masks, Masks]:
-    """Truths of four classes with ignored pixels, the same for every seed, and predictions, a share of them wrong."""
-    truth_NHW = np.random.default_rng(0).integers(0, 4, (IMAGES, *SIZE)).astype(np.uint8)
-    truth_NHW[0][truth_NHW[0] == 3] = 2
-    truth_NHW[:, 0] = IGNORE
-    generator = np.random.default_rng(seed)
-    shares_N = np.linspace(0, wrong, IMAGES)[:, None, None]
-    drawn_NHW = generator.integers(0, 5, truth_NHW.shape).astype(np.uint8)
-    kept_NHW = np.where(truth_NHW == IGNORE, 0, truth_NHW)
-    return truth_NHW, np.where(generator.random(truth_NHW.shape) < shares_N, drawn_NHW, kept_NHW)
-
-
-def counted(truth_NHW: Masks, prediction_NHW: Masks) -> NDArray[np.int64]:
-    """Pixel by pixel, rows target."""
-    counts_NKK = np.zeros((len(truth_NHW), len(CLASSES), len(CLASSES)), dtype=np.int64)
-    for counts_KK, truth, prediction in zip(counts_NKK, truth_NHW, prediction_NHW, strict=True):
-        for target, found in zip(truth.ravel(), prediction.ravel(), strict=True):
-            if target != IGNORE:
-                counts_KK[target, found] += 1
-    return counts_NKK
-
-
-def write_extremes(folder: Path, seed: int, wrong: float, prefix: str = "frame", shown: range = range(IMAGES)) -> None:
-    """What `contourney report --worst-images` leaves in a trial's folder."""
-    truth_NHW, prediction_NHW = masks_of(seed, wrong)
-    names = [f"{prefix}_{index}" for index in range(IMAGES)]
-    np.savez_compressed(folder / COUNTS, names=np.array(names), counts_NKK=counted(truth_NHW, prediction_NHW))
-    arrays: dict[str, Any] = {"names": np.array([names[index] for index in shown])}
-    for place, index in enumerate(shown):
-        arrays[f"image_{place}"] = np.full((*SIZE, 3), 40 * index, dtype=np.uint8)
-        arrays[f"truth_{place}"] = truth_NHW[index]
-        arrays[f"prediction_{place}"] = prediction_NHW[index]
-    np.savez_compressed(folder / PICTURES, **arrays)
+from tests.dashboards.studies import CLASSES, IMAGES, Builder, counted, masks_of, write_extremes
 
 
 def complete(builder: Builder, value: float) -> Path:
@@ -135,7 +96,7 @@ def test_the_table_has_every_class_with_the_iou_of_each_compared_trial(compared:
 
 def test_a_class_has_its_worst_and_best_image_with_the_errors_in_colours(compared: StudyRecord) -> None:
     figure = draw_extremes(compared)
-    images = [trace for trace in figure.data if trace.type == "image"]
+    images = figure.layout.images
     assert len(images) == 4 * len(extremes_table(compared))
     labels = [one.text for one in figure.layout.annotations if "IoU" in one.text]
     expected = [
@@ -155,7 +116,7 @@ def test_a_class_has_its_worst_and_best_image_with_the_errors_in_colours(compare
 
 def test_named_classes_alone_are_drawn(compared: StudyRecord) -> None:
     figure = draw_extremes(compared, classes=["sand"])
-    assert len([trace for trace in figure.data if trace.type == "image"]) == 8
+    assert len(figure.layout.images) == 8
     assert "1 of 4 classes, the lowest IoU first; the table has all." in figure.layout.meta["notes"]
 
 
@@ -170,7 +131,7 @@ def test_every_compared_trial_is_shown_on_the_same_images(compared: StudyRecord)
         f"{name}: IoU {row['IoU, trial 1']:.4f}, {row['IoU, trial 2']:.4f}, {row['IoU, trial 0']:.4f} · {row['image']}"
         for name, row in worst.items()
     }
-    assert len([trace for trace in figure.data if trace.type == "image"]) == 5 * len(worst)
+    assert len(figure.layout.images) == 5 * len(worst)
 
 
 def test_a_trial_without_these_images_is_not_compared(builder: Builder) -> None:

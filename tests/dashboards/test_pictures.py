@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from dashboards.figures.pictures import draw_pictures, pictures_table, save_picture_rows
-from dashboards.masks import colour_mask, read_pictures
+from dashboards.masks import FALSE, MISSED, OTHER, colour_mask, read_pictures
 from dashboards.palette import DARK, class_colour
 from tests.dashboards.studies import CLASSES, Builder, write_pictures
 
@@ -38,7 +38,7 @@ def test_the_table_counts_pixels_right_over_those_that_count(with_pictures: Buil
 
 def test_each_picture_is_a_row_of_four_with_one_legend(with_pictures: Builder) -> None:
     figure = draw_pictures(with_pictures.read())
-    images = [trace for trace in figure.data if trace.type == "image"]
+    images = figure.layout.images
     assert len(images) == 16
     legend = [trace.name for trace in figure.data if trace.type == "scatter"]
     assert legend == [*CLASSES, "ignored", "wrong"]
@@ -64,5 +64,5 @@ def test_rows_are_saved_with_image_truth_and_prediction_side_by_side(tmp_path: P
 
 
 def test_no_colour_of_a_class_is_one_that_a_theme_replaces() -> None:
-    assert not {class_colour(index) for index in range(48)} & set(DARK)
+    assert not ({class_colour(index) for index in range(48)} | {MISSED, FALSE, OTHER}) & set(DARK)
     assert len({class_colour(index) for index in range(48)}) == 48

@@ -29,6 +29,8 @@ FIGURES = [
     "class-difference",
     "class-curves",
     "pictures",
+    "extremes",
+    "extremes-compared",
     "cost",
     "pruning",
     "timeline",
@@ -83,7 +85,10 @@ def test_the_browser_draws_as_many_points_as_there_are_trials(opened: Opened) ->
     # Ends of curves; the trial that ran out of memory at once has none.
     assert opened.page.eval_on_selector("#curves", count) == 18
     assert opened.page.eval_on_selector("#slice-0", count) == 15
-    assert opened.page.eval_on_selector("#pictures", "one => one.querySelectorAll('image').length") == 12
+    assert opened.page.eval_on_selector("#pictures", "one => one.querySelectorAll('image').length") == 4 * 4
+    # Worst and best of four classes; the worst of each with the errors of three trials.
+    assert opened.page.eval_on_selector("#extremes", "one => one.querySelectorAll('image').length") == 4 * 8
+    assert opened.page.eval_on_selector("#extremes-compared", "one => one.querySelectorAll('image').length") == 5 * 4
     assert opened.page.eval_on_selector("#importance", "one => one.querySelectorAll('.bars .point').length") == 4
 
 
