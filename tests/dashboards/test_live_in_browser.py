@@ -109,7 +109,7 @@ def test_every_page_is_drawn_without_a_complaint(live: tuple[Builder, Served], b
             assert page.eval_on_selector("#classes", "one => one.querySelectorAll('.heatmaplayer image').length") == 1
     assert page.eval_on_selector("#history", POINTS) == 3
     assert page.eval_on_selector("#curves", POINTS) == 4
-    assert page.eval_on_selector("#pictures", "one => one.querySelectorAll('image').length") == 12
+    assert page.eval_on_selector("#pictures", "one => one.querySelectorAll('image').length") == 16
     assert page.eval_on_selector("#history", PAPER) == SURFACE
 
 
