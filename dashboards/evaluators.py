@@ -1,7 +1,9 @@
 """How much of a value each searched parameter explains: Optuna's evaluators on trials and values of one's choice."""
 
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -24,6 +26,7 @@ from search.records.study import TrialRecord
 
 # Optuna's default; a forest's trees are the resamples of its spread.
 TREES = 64
+_ALONE = threading.Lock()
 
 
 def ped_anova(trials: Sequence[TrialRecord], values: Sequence[float], maximize: bool, share: float) -> dict[str, float]:
@@ -52,9 +55,8 @@ def ped_anova_of_each(
     for name, target in targets.items():
         defined = sum(value == value for value in target)
         evaluator = PedAnovaImportanceEvaluator(target_quantile=share(defined))
-        with warnings.catch_warnings():
-            # Optuna reminds that a target is minimised: hence the minus.
-            warnings.simplefilter("ignore", UserWarning)
+        # Optuna reminds that a target is minimised: hence the minus.
+        with _unwarned():
             found[name] = evaluator.evaluate(scratch, target=lambda one, target=target: -target[one.number])  # type: ignore[misc]
     return found
 
@@ -105,10 +107,17 @@ def _coordinate(axis: ParameterAxis, value: Any) -> float:
 
 
 def _evaluated(evaluator: BaseImportanceEvaluator, scratch: optuna.Study) -> dict[str, float]:
-    with warnings.catch_warnings():
-        # Optuna's words about few trials are said in the figure, in ours.
-        warnings.simplefilter("ignore", UserWarning)
+    # Optuna's words about few trials are said in the figure, in ours.
+    with _unwarned():
         return {path: float(value) for path, value in evaluator.evaluate(scratch).items()}
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Without Optuna's warnings, one thread at a time: which warnings are shown is the whole process's."""
+    with _ALONE, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def _study_in_memory(maximize: bool) -> optuna.Study:
