@@ -1,11 +1,13 @@
 """The report command on studies written as a driver writes them."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 from typer.testing import CliRunner
 
+from dashboards.export import BROWSERS
 from studies.cli.app import app
 from tests.dashboards.studies import Builder
 
@@ -36,3 +38,19 @@ def test_an_unknown_study_leaves_no_page(workspace: Path) -> None:
     with pytest.raises(ValueError, match="no study 'third'"):
         CliRunner().invoke(app, ["report", "first", "third", "--workspace", str(workspace)], catch_exceptions=False)
     assert not list(workspace.rglob("*.html"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no browser: apt-get install chromium")
+def test_figures_are_pdf_files_of_one_page_each(workspace: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    arguments = ["report", "first", "--figures", str(folder), "--format", "pdf"]
+    done = CliRunner().invoke(app, [*arguments, "--workspace", str(workspace)], catch_exceptions=False)
+    found = sorted(path.name for path in folder.iterdir())
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, f"{len(found)} figures in {folder}")
+    assert "history.pdf" in found and all(name.endswith(".pdf") for name in found)
+    for name in found:
+        content = (folder / name).read_bytes()
+        assert content.startswith(b"%PDF-") and content.rstrip().endswith(b"%%EOF")
+        # One page, as large as the figure.
+        assert content.count(b"/Type /Page\n") == 1

@@ -1,16 +1,20 @@
-"""`contourney report --worst-images` on a study whose trials were really trained."""
+"""`contourney report --worst-images` and `--figures` on a study whose trials were really trained."""
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from dashboards.export import BROWSERS
 from dashboards.extremes import COUNTS, PICTURES, find_extremes
 from dashboards.figures.extremes import extremes_table
+from dashboards.report import study_figures
 from search.records.study import read_study
 from search.storage import open_storage
 from studies.files.study_settings import StudySettings
@@ -39,7 +43,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     facts = {"class_names": list(data.class_names), "fingerprints": {"validation": data.fingerprint}}
     study.set_user_attr("facts", facts | {"split": "validation"})
     for number, rate in enumerate(RATES):
+        study.enqueue_trial({"optimizer.lr": rate})
         asked, folder = study.ask(), place.trial_folder(NAME, number)
+        asked.suggest_float("optimizer.lr", 1e-4, 1e-2, log=True)
         own = settings.trial.model_copy(update={"optimizer": settings.trial.optimizer.model_copy(update={"lr": rate})})
         list(fit(own, folder, place.cache))
         (row,) = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
@@ -129,3 +135,32 @@ def test_other_data_are_refused(call: Call, trained: Workspace, tmp_path: Path) 
         assert not (tmp_path / "report.html").exists()
     finally:
         study.set_user_attr("facts", facts)
+
+
+@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no browser: apt-get install chromium")
+def test_every_figure_is_a_file_with_the_traces_it_has(call: Call, trained: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    code, out, err = call("--figures", str(folder), "--format", "svg")
+    assert (code, err) == (0, "")
+    figures = {
+        key: figure
+        for key, figure in study_figures(read_study(trained.storage, NAME, trained.root)).items()
+        if figure.layout.meta["missing"] is None
+    }
+    assert out.splitlines()[-1] == f"{len(figures)} figures in {folder}"
+    assert {path.name for path in folder.iterdir()} == {f"{key}.svg" for key in figures}
+    assert {"history", "curves", "class-iou", "pictures", "extremes", "cost", "slice-optimizer.lr"} <= set(figures)
+    for key, figure in figures.items():
+        root = ElementTree.parse(folder / f"{key}.svg").getroot()
+        kinds = [set((one.get("class") or "").split()) for one in root.iter()]
+        drawn = {
+            "scatter": sum({"trace", "scatter"} <= kind for kind in kinds),
+            "bar": sum({"trace", "bars"} <= kind for kind in kinds),
+            "heatmap": sum("hm" in kind for kind in kinds),
+        }
+        asked = Counter(trace.type for trace in figure.data)
+        assert drawn == {kind: asked[kind] for kind in drawn}, key
+        assert sum(asked.values()) == sum(drawn.values()), key
+        if figure.layout.images:
+            images = list(root.iter("{http://www.w3.org/2000/svg}image"))
+            assert len(images) == len(figure.layout.images), key
