@@ -1,24 +1,24 @@
 """The model card of a promoted model: what it was made of, how it was chosen, what it does, where that ends."""
 
-import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import timm
 
 from dashboards.live.promoted import choice_facts, evaluation_table, finalist_table, pair_table
 from dashboards.outcomes import count_outcomes
 from dashboards.summary import COUNTED, data_table, leak_words
 from dashboards.text import HOUR_S, counted, shown, shown_score
 from search.records.study import StudyRecord, TrialRecord
+from studies.files.study_settings import CONFIRM
+from studies.promotion.model_use import markdown, serving_words, use_lines
 from studies.promotion.settings import SEEDS_OF_A_CLAIM
 from studies.promotion.vault import called
-from trainables.models.settings import ModelSettings
-from trainables.models.table import DOWNLOAD
 from trainables.settings import TrialSettings
 
 FILE = "model_card.md"
+# Labels of the shared tables: what does not concern a row, and what the card tells elsewhere.
+OF_SEARCH = ("sampler", "pruner", "never pruned")
+TOLD = ("trial", "opening", "opened again", "model", "test fingerprint", "digest of the weights")
+DEVICE_HOURS = "Device-hours are those of the epochs with their validation, times the devices of a trial."
 
 
 def model_card(study: StudyRecord, trial: TrialSettings, registered: str) -> str:
@@ -28,28 +28,32 @@ def model_card(study: StudyRecord, trial: TrialSettings, registered: str) -> str
     `registered` is the model's name in the registry.
     """
     record = study.facts["promotion"]
+    origin = markdown(record["study"].removesuffix(CONFIRM))
+    software = ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())
     parts = [
-        f"# {_text(registered)}",
-        f"A model for semantic segmentation, promoted from study {_text(record['study'])}. {_evaluated(study)}",
+        f"# {markdown(registered)}",
+        f"A model for semantic segmentation, promoted from study {origin}. {_evaluated(study)}",
         "## Data",
-        _table(data_table(study)),
+        _table(row for row in data_table(study) if "row" not in record or row["label"] not in OF_SEARCH),
         _table(_classes(study)),
         _leak(study),
         *(_search(study) if "row" not in record else _row(study)),
         "## How it was chosen",
-        _table(choice_facts(study)),
+        _table(fact for fact in choice_facts(study) if fact["label"] not in TOLD),
         _table(finalist_table(study)),
         _table(pair_table(study)),
         "## What it does",
+        "mIoU is the mean over classes of intersection over union, from one confusion matrix of all images. Validation "
+        "images chose the weights; the test images were opened for this evaluation.",
         _table(_evaluation(study)),
         _worst(record["test"]),
         "## Limits",
-        "\n".join(f"- {_text(line)}" for line in _limits(study)),
+        "\n".join(f"- {markdown(line)}" for line in _limits(study)),
         "## Use",
-        "\n".join(f"- {line}" for line in _use(record, trial)),
-        _served(record, registered),
+        "\n".join(f"- {line}" for line in use_lines(record, trial)),
+        serving_words(record, registered),
         "## Software",
-        _text(", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items()) or "not recorded"),
+        markdown(software or "not recorded"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -57,12 +61,12 @@ def model_card(study: StudyRecord, trial: TrialSettings, registered: str) -> str
 def _evaluated(study: StudyRecord) -> str:
     record = study.facts["promotion"]
     test = record["test"]
-    what, others = _text(called(record)), [_text(other) for other in record.get("opened_with", ())]
+    what, others = markdown(called(record)), [markdown(other) for other in record.get("opened_with", ())]
     value = f"{shown_score(test['miou'])}{_interval(test.get('interval'))} over {test['images']} images"
     opening = f"opening {record['opening']} of this test split" + (f" together with {_and(others)}" if others else "")
     return (
-        f"{what[0].upper()}{what[1:]}, epoch {record['epoch']}: test {_text(record['metric'])} {value}, in {opening}; "
-        f"chosen by: {_text(record['chosen_by'])}."
+        f"{what[0].upper()}{what[1:]}, epoch {record['epoch']}: test {markdown(record['metric'])} {value}, in "
+        f"{opening}; chosen by: {markdown(record['chosen_by'])}."
     )
 
 
@@ -94,10 +98,10 @@ def _row(study: StudyRecord) -> Iterator[str]:
     record = study.facts["promotion"]
     row = record["row"]
     yield "## Settings"
-    yield f"Row {_text(row)} of the study file: nothing was searched for it."
+    yield f"Row {markdown(row)} of the study file: nothing was searched for it."
     declared = study.settings.get("rows", {}).get(row, {}).get("set", {})
     yield _table({"setting": path, "value": shown(value)} for path, value in declared.items())
-    yield f"Its training took {_hours([study.trials[record['trial']]])}."
+    yield f"Its training took {_hours([study.trials[record['trial']]])}. {DEVICE_HOURS}"
 
 
 def _spent(study: StudyRecord) -> str:
@@ -115,12 +119,14 @@ def _spent(study: StudyRecord) -> str:
         repeated_s = sum(one["device_s"] * len(one["runs"]) for one in compared)
         runs = sum(len(one["runs"]) for one in compared)
         lines.append(f"Replicates of the finalists: {counted(runs, 'run')}, {repeated_s / HOUR_S:.2f} device-hours.")
-    return "\n".join(lines)
+    if refit := study.facts["promotion"].get("refit"):
+        lines.append(f"Refit of the winner: {counted(refit['epochs'], 'epoch')} on {refit['images']} images.")
+    return "\n".join([*lines, DEVICE_HOURS])
 
 
 def _hours(trials: Iterable[TrialRecord]) -> str:
     spent_s = sum(row.device_s for trial in trials for row in trial.rows)
-    return f"{spent_s / HOUR_S:.2f} device-hours (epochs with their validation, times the devices of a trial)"
+    return f"{spent_s / HOUR_S:.2f} device-hours"
 
 
 def _evaluation(study: StudyRecord) -> list[dict[str, Any]]:
@@ -134,7 +140,7 @@ def _worst(test: Mapping[str, Any]) -> str:
     worst = test.get("worst", ())
     if not worst:
         return ""
-    shown_ones = ", ".join(f"{_text(one['image'])} ({shown_score(one['miou'])})" for one in worst)
+    shown_ones = ", ".join(f"{markdown(one['image'])} ({shown_score(one['miou'])})" for one in worst)
     return f"Lowest mIoU of a single test image, over the classes that it has: {shown_ones}."
 
 
@@ -173,51 +179,8 @@ def _limits(study: StudyRecord) -> list[str]:
     return lines
 
 
-def _use(record: Mapping[str, Any], trial: TrialSettings) -> list[str]:
-    size = "any size" if trial.data.size is None else "any size, resized inside to {}×{}".format(*trial.data.size)
-    labels = ", ".join(f"{index} {_text(name)}" for index, name in enumerate(record["test"]["iou"]))
-    channels = record.get("channels")
-    known = {1: "1 (grey)", 3: "3 (red, green, blue)"}.get(channels, "C")
-    return [
-        f"images uint8 [N, H, W, {known}] of {size} to label masks uint8 [N, H, W]; normalisation is inside",
-        f"labels: {labels}",
-        f"weights (SHA-256): `{record['weights']}`",
-        f"test images and masks (SHA-256): `{record['fingerprint']}`",
-        _text(_origin(trial.model)),
-    ]
-
-
-def _served(record: Mapping[str, Any], registered: str) -> str:
-    """Commands that a stranger can copy: a name is quoted as a shell takes it."""
-    model = shlex.quote(f"models:/{registered}@champion")
-    array = "convert('L'))[None, ..., None]" if record.get("channels") == 1 else "convert('RGB'))[None]"
-    return f"""Masks of files, then a service and a request to it, with `MLFLOW_TRACKING_URI` naming the registry:
-
-```sh
-contourney predict {model} picture.png --output masks
-mlflow models serve -m {model} --env-manager local --port 5001
-python -c "import json, numpy, PIL.Image
-image = numpy.asarray(PIL.Image.open('picture.png').{array}
-print(json.dumps({{'inputs': image.tolist()}}))" > picture.json
-curl http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d @picture.json
-```
-
-The answer is `{{"predictions": [[[label, …], …]]}}`, a list of masks of the pictures' sizes. The service needs the \
-packages below in its environment and reads no pickle."""
-
-
 def _and(names: Sequence[str]) -> str:
     return " and ".join(names)
-
-
-def _origin(model: ModelSettings) -> str:
-    """Where the initial weights come from and under which licence, as far as that is known."""
-    if model.weights is None:
-        return "initial weights: random"
-    if model.weights == DOWNLOAD:
-        known = timm.get_pretrained_cfg(model.encoder)
-        return f"initial weights: timm's {known.architecture}.{known.tag}, licence {known.license or 'not stated'}"
-    return f"initial weights: the file {model.weights}, whose licence is not recorded"
 
 
 def _declared(declared: Mapping[str, Any]) -> str:
@@ -237,10 +200,5 @@ def _table(rows: Iterable[Mapping[str, Any]]) -> str:
     rows = list(rows)
     if not rows:
         return ""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([markdown(value) for value in row.values()] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _text(value: Any) -> str:
-    """A text as Markdown shows it verbatim, in one line."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(value).split()))

@@ -15,6 +15,7 @@ from trainables.settings import TrialSettings
 CLASSES = ["background", "soil", "bed|rock", "<sand>", "big rock"]
 RECORD: dict[str, Any] = PROMOTION | {
     "chosen_by": "mean over replicates",
+    "channels": 3, "versions": {"python": "3.12.1", "torch": "2.15.0"},
     "gap": -0.05,
     "choice": {
         "seeds": 3, "kind": "screen", "images": 32, "resampling": "groups", "optimism": 0.02, "seed_sd": 0.01,
@@ -26,19 +27,21 @@ RECORD: dict[str, Any] = PROMOTION | {
         ],
     },
 }  # fmt: skip
+PIXELS = {"class_pixels": {"train": [50, 30, 15, 5, 0], "validation": [60, 20, 10, 9, 1]}}
 TEST: dict[str, Any] = {
     "iou": dict(zip(CLASSES, [0.8, 0.7, 0.65, 0.62, None], strict=True)),
     "interval": [0.55, 0.66],
     "iou_interval": {name: None if name == "big rock" else [0.5, 0.9] for name in CLASSES},
     "images_with": dict(zip(CLASSES, [40, 40, 30, 12, 0], strict=True)),
     "unreliable": ["<sand>"],
+    "worst": [{"image": "scene_07", "miou": 0.1234}, {"image": "a_b", "miou": 0.2}],
     "resampling": {"words": "bootstrap of 8 groups", "conditional": True},
 }
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> StudyRecord:
-    builder = Builder(tmp_path, facts=FACTS | {"class_names": CLASSES, "leak": {"images": 3, "of": 32}})
+    builder = Builder(tmp_path, facts=FACTS | {"class_names": CLASSES, **PIXELS, "leak": {"images": 3, "of": 32}})
     builder.trial([0.4, 0.5], TrialState.COMPLETE, "finished")
     builder.trial([0.3], TrialState.PRUNED, "pruned")
     record = copy.deepcopy(RECORD)
@@ -70,6 +73,12 @@ def test_a_card_tells_data_search_choice_figures_and_limits(study: StudyRecord) 
         "- Without a pixel in the test split, so nothing is known of them: big rock.",
         "- 3 seeds are a screen; a claim that the finalists differ needs 5.",
         "- initial weights: random",
+        r"| bed\|rock | 15.00% | 10.00% | 30 |",
+        r"Lowest mIoU of a single test image, over the classes that it has: scene\_07 (0.1234), a\_b (0.2000).",
+        r"- labels: 0 background, 1 soil, 2 bed\|rock, 3 \<sand\>, 4 big rock",
+        "mlflow models serve -m models:/terrain@champion --env-manager local --port 5001",
+        "image = numpy.asarray(PIL.Image.open('picture.png').convert('RGB'))[None]",
+        "python 3.12.1, torch 2.15.0",
     } <= lines(card)
     assert "3 of 32 validation images are the same or nearly the same as training" in card
     assert "in opening 2 of this test split" in card
@@ -101,6 +110,29 @@ def test_a_row_was_not_searched(study: StudyRecord) -> None:
     assert "nothing was searched for it" in card
     assert "| model.width | 64 |" in lines(card)
     assert "## Search" not in card
+    assert "| sampler |" not in card
+
+
+def test_a_name_is_quoted_in_commands_and_what_was_opened_together_is_told(study: StudyRecord) -> None:
+    study.facts["promotion"] |= {"opened_with": ["row a*b, seed 0", "row c, seed 0"], "channels": 1}
+    card = model_card(study, TrialSettings(), "it's; $(mine)")
+    assert """contourney predict 'models:/it'"'"'s; $(mine)@champion' picture.png --output masks""" in lines(card)
+    assert "image = numpy.asarray(PIL.Image.open('picture.png').convert('L'))[None, ..., None]" in lines(card)
+    assert r"together with row a\*b, seed 0 and row c, seed 0; chosen by" in card
+    assert (
+        r"- Evaluated together with row a\*b, seed 0 and row c, seed 0: the highest of several test figures would be "
+        "optimistic." in lines(card)
+    )
+
+
+def test_a_refit_has_seen_the_validation_images(study: StudyRecord) -> None:
+    study.facts["promotion"] |= {"refit": {"epochs": 12, "images": 128}}
+    card = model_card(study, TrialSettings(), "terrain")
+    assert "Refit of the winner: 12 epochs on 128 images." in lines(card)
+    assert (
+        "- Trained on the validation images too: the figures on validation are those of the run that it repeats."
+        in (lines(card))
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,18 +16,20 @@ from studies.workspace import Workspace
 from trainables.settings import TrialSettings
 from trainables.trial_run import TrialRun
 
-NAME, LR = "few", 3e-3
+NAME, LR = "few", 1e-2
 # A row whose name must be quoted in a filter of MLflow's and in a shell.
 WIDE = "w'ide"
 FILE = f"""
 name: {NAME}
 trial:
   epochs: 2
+  batch_size: 2
+  optimizer: {{lr: {LR}}}
   data: {{format: terrain, terrain: {{images: 40, seed: 1}}}}
-  model: {{width: 2, depth: 2}}
-space: {{optimizer.lr: {{low: 1e-4, high: 1e-2, log: true}}}}
+  model: {{width: 4, depth: 2}}
+space: {{optimizer.lr: {{low: 1e-4, high: 1e-1, log: true}}}}
 search: {{trials: 1}}
-rows: {{plain: {{}}, "{WIDE}": {{set: {{model.width: 3}}}}}}
+rows: {{plain: {{}}, "{WIDE}": {{set: {{model.width: 5}}}}}}
 promotion: {{seeds: 0, rows: [plain], pictures: 2, worst: 3}}
 """
 
@@ -87,7 +89,7 @@ def make(workspace: Workspace) -> None:
             state=TrialState.COMPLETE,
             value=values[best],
             params={"optimizer.lr": LR},
-            distributions={"optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True)},
+            distributions={"optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True)},
             intermediate_values=values,
             user_attrs={"reason": Reason.FINISHED, "best_epoch": best},
         )
