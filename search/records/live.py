@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from search.records.index import Index
+from search.records.index_database import DatabaseIndex
+from search.records.index_journal import JournalIndex
 from search.records.index_rows import RowIndex
-from search.records.index_trials import JournalIndex
 from search.records.lease import LeaseRecord, read_lease
 from search.records.study import (
     ROWS,
@@ -114,7 +115,7 @@ class LiveRecords:
         self._file = storage_file(storage)
         self._index = index
         self._rows = RowIndex(index, self.root)
-        self._journal: JournalIndex | None = None
+        self._trials: JournalIndex | DatabaseIndex | None = None
         # Files of rows that came or changed since the index was told.
         self._new_rows: set[Path] = set()
         self._rows_read = 0
@@ -141,7 +142,7 @@ class LiveRecords:
         with self._lock:
             self._keep()
             self._rows.keep_only(files)
-            return Loaded(len(files), 0 if self._journal is None else self._journal.read, self._rows_read)
+            return Loaded(len(files), 0 if self._trials is None else self._trials.read, self._rows_read)
 
     def close(self) -> None:
         """Keep what is new, and close the index."""
@@ -183,11 +184,10 @@ class LiveRecords:
 
     def _keep(self) -> None:
         """Tell the index what is new."""
-        if self._index is None or self._opened is None:
+        if self._index is None:
             return
-        storage = self._opened[0]
-        if self._journal is not None and isinstance(storage, JournalStorage):
-            self._journal.keep(storage)
+        if self._trials is not None:
+            self._trials.keep()
         files, self._new_rows = self._new_rows, set()
         self._rows_read += self._rows.update(files)
         self._kept_s = time.monotonic()
@@ -239,12 +239,14 @@ class LiveRecords:
         if self._opened is None:
             return []
         # What a journal was read to when it proved damaged is no state to go on from at the next start.
-        journal, self._journal = self._journal, None
+        trials, self._trials = self._trials, None
         try:
             answer = question(self._opened[0])
-            self._journal = journal
+            self._trials = trials
             return answer
         except StorageLost as error:
+            # A server that is away comes back.
+            self._trials = trials
             raise RecordError(str(error)) from error
         except ValueError as error:
             # A journal that was damaged since it was opened.
@@ -252,11 +254,18 @@ class LiveRecords:
 
     def _open(self) -> BaseStorage:
         try:
-            if self._index is None or is_url(self._storage):
+            if self._index is None:
                 return open_storage(self._storage)
-            self._journal = JournalIndex(self._index, Path(self._storage))
-            return self._journal.open()
-        except StorageError as error:
+            database = is_url(self._storage)
+            trials = (
+                DatabaseIndex(self._index, self._storage)
+                if database
+                else JournalIndex(self._index, Path(self._storage))
+            )
+            opened = trials.open()
+            self._trials = trials
+            return opened
+        except (StorageError, StorageLost) as error:
             raise RecordError(str(error)) from error
 
     def _look(self) -> Any:
@@ -268,7 +277,7 @@ class LiveRecords:
         try:
             file = os.stat(self._file)
         except OSError:
-            self._opened, self._seen = None, {}
+            self._opened, self._seen, self._trials = None, {}, None
             return None
         if self._opened is None or self._opened[1] != file.st_ino:
             self._opened = self._open(), file.st_ino

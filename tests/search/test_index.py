@@ -19,7 +19,8 @@ from search.records import index as index_module
 from search.records.index import Index, index_path
 from search.records.index_rows import pack
 from search.records.live import LiveRecords, Loaded
-from search.records.study import RecordError, Row, StudyRecord, TrialRecord, read_rows, read_study
+from search.records.study import RecordError, Row, StudyRecord, TrialRecord, read_study
+from search.storage import open_storage
 from tests.dashboards.studies import Builder, write_row
 
 
@@ -279,21 +280,61 @@ def test_where_nothing_can_be_kept_the_records_are_read(builder: Builder, tmp_pa
     assert looking.loaded.trials == 8
 
 
-def test_a_database_keeps_rows_alone(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'optuna.db'}"
-    study = optuna.create_study(study_name="s", storage=url)
-    trial = study.ask()
-    trial.set_user_attr("folder", "t")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'optuna.db'}"
+    return str(request.getfixturevalue("postgres").database())
+
+
+def test_a_database_is_asked_for_its_ended_trials_once(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> tuple[LiveRecords, int]:
+        """A new dashboard that looks and ends; with it, how many trials the database gave."""
+        given.clear()
+        records = LiveRecords(url, tmp_path, Index(index_path(tmp_path / "cache", url), said.append))
+        records.load()
+        records.close()
+        assert plain(records.read("s").study) == plain(read_study(url, "s", tmp_path))
+        return records, given[0]
+
+    given: list[int] = []
+    said: list[str] = []
+    original = optuna.storages.RDBStorage._get_trials
+
+    def counting(self: Any, *arguments: Any, **named: Any) -> Any:
+        found = original(self, *arguments, **named)
+        given.append(len(found))
+        return found
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "_get_trials", counting)
+    storage = open_storage(url, write=True)
+    study = optuna.create_study(study_name="s", storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
+    trials = [study.ask({"lr": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True)}) for _ in range(5)]
+    trials[0].set_user_attr("folder", "t")
     (tmp_path / "t").mkdir()
     write_row(tmp_path / "t", 1, 0.5)
-    said: list[str] = []
-    for expected in (1, 0):
-        records = LiveRecords(url, tmp_path, Index(index_path(tmp_path / "cache", url), said.append))
-        assert records.load().new_rows == expected
-        rows = records.read("s").study.trials[0].rows
-        assert repr(rows) == repr(read_rows(tmp_path / "t" / "epochs.jsonl"))
-        records.close()
-    assert said == []
+    for trial in trials:
+        trial.report(0.5, 1)
+    for number in (0, 2, 4):
+        study.tell(trials[number], float(number))
+    assert look()[1] == 5
+    # Those that still ran are asked for again, and those that came.
+    trials[1].report(0.7, 2)
+    study.tell(trials[3], state=TrialState.PRUNED)
+    study.tell(study.ask(), 9.0)
+    records, count = look()
+    assert count == 3
+    assert records.load().new_rows == 0
+    # A study that is made anew under its name, in SQLite under its ids too.
+    optuna.delete_study(study_name="s", storage=storage)
+    study = optuna.create_study(study_name="s", storage=storage)
+    for _ in range(7):
+        study.tell(study.ask(), 1.0)
+    assert look()[1] == 7
+    assert look()[1] == 0
+    assert [words.partition(": it is built anew")[0].rpartition(" ")[2] for words in said] in ([], ["there)"])
 
 
 def test_rows_that_changed_or_cannot_be_read_come_from_their_file(builder: Builder, tmp_path: Path) -> None:
