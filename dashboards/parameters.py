@@ -61,10 +61,14 @@ def parameter_axes(study: StudyRecord) -> dict[str, ParameterAxis]:
     Ranges and choices are the union over the trials, since a study may have been changed between them.
     """
     found: dict[str, list[BaseDistribution]] = {}
+    # Trials mostly share theirs, and Optuna takes long to compare two.
+    seen: set[tuple[str, int]] = set()
     for trial in study.trials:
         for path, distribution in trial.distributions.items():
-            if distribution not in found.setdefault(path, []):
-                found[path].append(distribution)
+            if (path, id(distribution)) not in seen:
+                seen.add((path, id(distribution)))
+                if distribution not in found.setdefault(path, []):
+                    found[path].append(distribution)
     order = list(study.settings.get("space", {}))
     paths = sorted(found, key=lambda path: (order.index(path) if path in order else len(order), path))
     return {path: _axis(path, found[path]) for path in paths}

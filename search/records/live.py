@@ -3,26 +3,25 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from optuna.storages import BaseStorage
+from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from search.records.index import Index
-from search.records.index_database import DatabaseIndex
-from search.records.index_journal import JournalIndex
 from search.records.index_rows import RowIndex
 from search.records.lease import LeaseRecord, read_lease
+from search.records.live_storage import LiveStorage
+from search.records.live_trial import LiveTrial
 from search.records.study import (
     ROWS,
     RecordError,
-    Row,
     StudyRecord,
     TrialRecord,
     study_record,
@@ -30,39 +29,14 @@ from search.records.study import (
     trials_root,
 )
 from search.replacing import whole_studies
-from search.storage import StorageError, StorageLost, is_url, open_storage, shown, storage_file
+from search.storage import StorageError, shown
 
-# A database tells nobody that it changed; it is asked this often at most.
-DATABASE_S = 1.0
 # Who holds a study is asked on a connection of its own.
 LEASE_S = 5.0
 # What is new is kept in the index this often at most, and at the end.
 KEEP_S = 30.0
 # Optuna studies that hold no trials of anybody.
 LEDGER = "contourney-vault"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class LiveTrial(TrialRecord):
-    """A trial whose rows are read when they are asked for, and forgotten where many others were since."""
-
-    index: RowIndex = field(repr=False, compare=False)
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """The whole rows of the trial's epochs.jsonl, none where it has no such file; raises RecordError."""
-        return self.index.rows(self.folder / ROWS)
-
-    def row(self, epoch: int | None) -> Row | None:
-        """One epoch's row, None where there is none; raises RecordError."""
-        return self.index.row(self.folder / ROWS, epoch)
-
-    @property
-    def device_s(self) -> float | None:
-        """Device seconds of all its epochs, None where no row is here; raises RecordError."""
-        return self.index.device_s(self.folder / ROWS)
 
 
 @dataclass(frozen=True)
@@ -112,18 +86,17 @@ class LiveRecords:
         """`root` is the folder below which trial folders lie that are recorded as relative paths."""
         self.root = (trials_root(storage) if root is None else root).absolute()
         self._storage = storage
-        self._file = storage_file(storage)
+        self._opened = LiveStorage(storage, index)
         self._index = index
         self._rows = RowIndex(index, self.root)
-        self._trials: JournalIndex | DatabaseIndex | None = None
         # Files of rows that came or changed since the index was told.
         self._new_rows: set[Path] = set()
         self._rows_read = 0
         self._kept_s = time.monotonic()
-        self._opened: tuple[BaseStorage, int] | None = None
         self._lock = threading.Lock()
         self._listed: tuple[Any, dict[str, FrozenStudy]] = (None, {})
         self._seen: dict[str, _Seen] = {}
+        self._distributions: dict[BaseDistribution, BaseDistribution] = {}
         self._lease_asked_s: dict[str, float] = {}
         # Pages that were drawn by an earlier process must not take its count for ours.
         self._instance, self._count = f"{time.time_ns():x}", 0
@@ -131,7 +104,7 @@ class LiveRecords:
     def names(self) -> list[str]:
         """Names of all studies, the vault's ledger aside; none where there is no storage yet. Raises RecordError."""
         with self._lock:
-            return sorted(self._studies(self._look()))
+            return sorted(self._studies(self._opened.look()))
 
     def load(self) -> Loaded:
         """Read every study that can be read, and what the index lacks of it, so that later looks find little to do."""
@@ -142,7 +115,7 @@ class LiveRecords:
         with self._lock:
             self._keep()
             self._rows.keep_only(files)
-            return Loaded(len(files), 0 if self._trials is None else self._trials.read, self._rows_read)
+            return Loaded(len(files), self._opened.new_records, self._rows_read)
 
     def close(self) -> None:
         """Keep what is new, and close the index."""
@@ -154,7 +127,9 @@ class LiveRecords:
     def read(self, name: str) -> Snapshot:
         """The study as it is now; raises RecordError for one that is not there or cannot be read."""
         with self._lock:
-            looked = self._look()
+            looked = self._opened.look()
+            if looked is None:
+                self._seen.clear()
             seen = self._seen.get(name)
             if seen is None or seen.looked != looked:
                 seen = self._seen[name] = self._read(name, looked, seen)
@@ -174,7 +149,7 @@ class LiveRecords:
         if not before.study.settings:
             return None
         asked_s = self._lease_asked_s.get(name)
-        if self._file is None and asked_s is not None and time.monotonic() - asked_s < LEASE_S:
+        if self._opened.file is None and asked_s is not None and time.monotonic() - asked_s < LEASE_S:
             return before.lease
         self._lease_asked_s[name] = time.monotonic()
         try:
@@ -186,8 +161,7 @@ class LiveRecords:
         """Tell the index what is new."""
         if self._index is None:
             return
-        if self._trials is not None:
-            self._trials.keep()
+        self._opened.keep()
         files, self._new_rows = self._new_rows, set()
         self._rows_read += self._rows.update(files)
         self._kept_s = time.monotonic()
@@ -199,7 +173,7 @@ class LiveRecords:
             raise RecordError(f"no study {name!r} in {shown(self._storage)}")
         study_id = found._study_id
         try:
-            trials = self._ask(lambda storage: storage.get_all_trials(study_id, deepcopy=False))
+            trials = self._opened.ask(lambda storage: storage.get_all_trials(study_id, deepcopy=False))
         except KeyError as error:
             raise RecordError(f"study {name!r} was deleted") from error
         known: Sequence[FrozenTrial] = ()
@@ -225,65 +199,23 @@ class LiveRecords:
             folder = self.root / "no-such-folder"
         if self._index is not None:
             self._new_rows.add(folder / ROWS)
-        return LiveTrial(**{**vars(record), "folder": folder}, index=self._rows)
+        shared = {path: self._shared(one) for path, one in record.distributions.items()}
+        return LiveTrial(**{**vars(record), "folder": folder, "distributions": shared}, index=self._rows)
+
+    def _shared(self, distribution: BaseDistribution) -> BaseDistribution:
+        """One object of all that are equal: a replayed journal has as many as parameters were given."""
+        try:
+            return self._distributions.setdefault(distribution, distribution)
+        except TypeError:
+            # Of choices that have no hash, as lists.
+            return distribution
 
     def _studies(self, looked: Any) -> dict[str, FrozenStudy]:
         """All studies by name, as of this look."""
         if self._listed[0] != looked or looked is None:
-            found = self._ask(lambda storage: storage.get_all_studies())
+            found = self._opened.ask(lambda storage: storage.get_all_studies())
             self._listed = looked, {name: one for name, one in whole_studies(found).items() if name != LEDGER}
         return self._listed[1]
-
-    def _ask(self, question: Callable[[BaseStorage], list[T]]) -> list[T]:
-        """What the storage answers, nothing where there is none yet."""
-        if self._opened is None:
-            return []
-        # What a journal was read to when it proved damaged is no state to go on from at the next start.
-        trials, self._trials = self._trials, None
-        try:
-            answer = question(self._opened[0])
-            self._trials = trials
-            return answer
-        except StorageLost as error:
-            # A server that is away comes back.
-            self._trials = trials
-            raise RecordError(str(error)) from error
-        except ValueError as error:
-            # A journal that was damaged since it was opened.
-            raise RecordError(f"{shown(self._storage)} cannot be read: {error}") from error
-
-    def _open(self) -> BaseStorage:
-        try:
-            if self._index is None:
-                return open_storage(self._storage)
-            database = is_url(self._storage)
-            trials = (
-                DatabaseIndex(self._index, self._storage)
-                if database
-                else JournalIndex(self._index, Path(self._storage))
-            )
-            opened = trials.open()
-            self._trials = trials
-            return opened
-        except (StorageError, StorageLost) as error:
-            raise RecordError(str(error)) from error
-
-    def _look(self) -> Any:
-        """A mark that changes when the storage may have; opens it, again where the file is another one."""
-        if self._file is None:
-            if self._opened is None:
-                self._opened = self._open(), 0
-            return int(time.monotonic() / DATABASE_S)
-        try:
-            file = os.stat(self._file)
-        except OSError:
-            self._opened, self._seen, self._trials = None, {}, None
-            return None
-        if self._opened is None or self._opened[1] != file.st_ino:
-            self._opened = self._open(), file.st_ino
-        # SQLite in WAL mode writes beside its file.
-        beside = Path(f"{self._file}-wal")
-        return file.st_ino, file.st_size, file.st_mtime_ns, beside.stat().st_mtime_ns if beside.exists() else 0
 
 
 def _same(one: FrozenTrial, other: FrozenTrial) -> bool:

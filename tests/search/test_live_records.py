@@ -66,6 +66,17 @@ def test_a_folder_outside_of_the_workspace_is_not_read(builder: Builder, tmp_pat
         assert trial.folder == tmp_path / "no-such-folder"
 
 
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution should be")
+def test_equal_distributions_are_one_object_and_choices_may_be_lists(builder: Builder) -> None:
+    for _ in range(2):
+        builder.trial(1, TrialState.COMPLETE, "finished")
+    builder.study.ask().suggest_categorical("sizes", [[1, 2], [3]])  # type: ignore[list-item]
+    first, second, third = LiveRecords(builder.storage).read("terrain").study.trials
+    for path in first.distributions.keys() & second.distributions.keys():
+        assert first.distributions[path] is second.distributions[path]
+    assert third.params["sizes"] in ([1, 2], [3])
+
+
 def test_a_database_is_asked_again(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     study = optuna.create_study(study_name="s", storage=url)
