@@ -98,9 +98,9 @@ class JournalIndex:
 
     def _restore(self, storage: JournalStorage, backend: JournalFileBackend) -> None:
         found = self._index.read(lambda one: (self._there(one), list(read_trials(one))))
-        if found is None or found[0] is None:
+        there, trials = found or (None, [])
+        if there is None:
             return
-        there, trials = found
         state = JournalStorageReplayResult(storage._replay_result._worker_id_prefix)
         state.log_number_read, state._next_study_id = there["lines"], there["next"]
         state._studies = {one["study_id"]: _study(one) for one in there["studies"]}

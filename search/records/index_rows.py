@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.records.index import Index
+from search.records.index_trials import UNUSABLE
 from search.records.study import RecordError, Row, read_rows
 
 # Rows that stay in memory, of so many trials: a hundred epochs of forty classes are a quarter of a megabyte.
@@ -56,7 +57,7 @@ class RowIndex:
             rows = self.rows(file)
             return sum(row.device_s for row in rows) if rows else None
         # One after the other, as a sum over rows.
-        return sum(packed[1][:, DEVICE].tolist())
+        return float(sum(packed[1][:, DEVICE].tolist()))
 
     def update(self, files: Iterable[Path]) -> int:
         """Read what is new or changed among these into the index; returns the number of rows read."""
@@ -102,8 +103,12 @@ class RowIndex:
         found = self._index.read(lambda one: one.execute(question, (self._key(file), *state)).fetchone())
         if found is None:
             return None
-        about = json.loads(found[0])
-        return about, np.frombuffer(found[1]).reshape(-1, _width(about))
+        try:
+            about = json.loads(found[0])
+            return about, np.frombuffer(found[1]).reshape(-1, _width(about))
+        except UNUSABLE as error:
+            self._index.discard(f"holds no rows of {file} ({error})")
+            return None
 
     def _key(self, file: Path) -> str:
         return str(file.parent.relative_to(self._root))
@@ -165,7 +170,7 @@ def _row(about: dict[str, Any], line: Numbers, index: int) -> Row:
 
 
 def _width(about: dict[str, Any]) -> int:
-    return len(FIXED) + len(about["metrics"]) + sum(length for _, length in about["arrays"])
+    return len(FIXED) + len(about["metrics"]) + sum(int(length) for _, length in about["arrays"])
 
 
 def _known(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:

@@ -339,7 +339,7 @@ def test_a_database_is_asked_for_its_ended_trials_once(
 
 def test_rows_that_changed_or_cannot_be_read_come_from_their_file(builder: Builder, tmp_path: Path) -> None:
     Looking(tmp_path).close()
-    file = builder.folder(builder.study.trials[0]) / "epochs.jsonl"
+    file = tmp_path / builder.study.trials[0].user_attrs["folder"] / "epochs.jsonl"
     write_row(file.parent, 5, 0.25)
     trial = Looking(tmp_path).records.read("terrain").study.trials[0]
     assert [row.epoch for row in trial.rows] == [1, 2, 3, 4, 5]
@@ -352,11 +352,20 @@ def test_rows_that_changed_or_cannot_be_read_come_from_their_file(builder: Build
     assert (trial.rows, trial.device_s, trial.row(1)) == ((), None, None)
 
 
+def test_rows_that_the_index_lost_come_from_their_file(builder: Builder, tmp_path: Path) -> None:
+    looking = Looking(tmp_path)
+    with closing(sqlite3.connect(looking.path)) as database, database:
+        database.execute("update rows set numbers = x'00'")
+    assert_true(looking, builder)
+    assert len(looking.said) == 1 and "holds no rows of " in looking.said[0]
+
+
 def test_rows_that_are_not_alike_stay_in_their_file() -> None:
     one = Row(1, 0.5, {"a": 1.0}, {"b": [1.0, 2.0]}, 1.0, 2.0, 0.5, "w", None)
     assert pack([]) is None
     assert pack([one, replace(one, epoch=2)]) is not None
-    for other in ({"metrics": {"c": 1.0}}, {"arrays": {"b": [1.0]}}, {"arrays": {}}, {"value": float("nan")}):
+    others: list[dict[str, Any]] = [{"metrics": {"c": 1.0}}, {"arrays": {"b": [1.0]}}, {"value": float("nan")}]
+    for other in [*others, {"arrays": {}}]:
         assert pack([one, replace(one, **other)]) is None
 
 
