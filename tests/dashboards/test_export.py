@@ -1,5 +1,6 @@
 """Figures as files of their own, drawn by a real browser."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dashboards.export import BROWSERS, write_figures
+from dashboards.browser import BROWSERS
+from dashboards.export import write_figures
 from dashboards.figures.history import draw_history
 from dashboards.figures.pictures import draw_pictures
 from dashboards.frame import missing
@@ -53,6 +55,24 @@ def test_without_a_browser_nothing_is_written(
     with pytest.raises(ReportError, match=r"none is here: expected one of chromium, .* leave --figures out"):
         write_figures({"history": draw_history(full_study)}, tmp_path / "figures", "svg")
     assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("#!/bin/sh\nexit 3\n", "chromium ended before it drew anything"), ("no program", "chromium does not start: ")],
+)
+def test_a_browser_that_fails_is_named(
+    full_study: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+) -> None:
+    fake = tmp_path / "bin" / "chromium"
+    fake.parent.mkdir()
+    fake.write_text(content)
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent))
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(ReportError, match=said):
+        write_figures({"history": draw_history(full_study)}, tmp_path / "figures", "svg")
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.usefixtures("browser")

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 from typer.testing import CliRunner
 
-from dashboards.export import BROWSERS
+from dashboards.browser import BROWSERS
 from studies.cli.app import app
 from tests.dashboards.studies import Builder
 

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from dashboards.export import BROWSERS
+from dashboards.browser import BROWSERS
 from dashboards.extremes import COUNTS, PICTURES, find_extremes
 from dashboards.figures.extremes import extremes_table
 from dashboards.report import study_figures
