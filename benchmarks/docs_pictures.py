@@ -29,7 +29,7 @@ from dashboards.live.site import study_key
 DEMO = "terrain-demo"
 # Enough for importance without a warning, in a quarter of an hour on two cores.
 TRIALS, EPOCHS = 16, 6
-WIDTH_PX, HEIGHT_PX = 1160, 1690
+WIDTH_PX, HEIGHT_PX, FIGURE_WIDTH_PX = 1160, 1690, 860
 LIMIT_MS = 120_000
 
 
@@ -79,8 +79,8 @@ def _of_study(workspace: Path, name: str, output: Path) -> list[Path]:
         with sync_playwright() as playwright:
             executable = shutil.which("chromium") or playwright.chromium.executable_path
             browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-            page = _open(browser, report.as_uri())
-            page.screenshot(path=paths[0])
+            _open(browser, report.as_uri()).screenshot(path=paths[0])
+            page = _open(browser, report.as_uri(), width_px=FIGURE_WIDTH_PX)
             # The bar stays at the window's top, and so would stand across a figure that is higher.
             page.add_style_tag(content="nav { display: none }")
             page.locator("figure[aria-labelledby='extremes-compared-title']").screenshot(path=paths[1])
@@ -92,8 +92,8 @@ def _of_study(workspace: Path, name: str, output: Path) -> list[Path]:
     return paths
 
 
-def _open(browser: Browser, address: str) -> Page:
-    page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX}, color_scheme="light")
+def _open(browser: Browser, address: str, width_px: int = WIDTH_PX) -> Page:
+    page = browser.new_page(viewport={"width": width_px, "height": HEIGHT_PX}, color_scheme="light")
     page.goto(address)
     page.wait_for_selector("html[data-drawn]", timeout=LIMIT_MS)
     # On a live page figures come by themselves, the first ones first.

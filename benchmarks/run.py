@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import augment, choosing, confusion, coverage, dashboard, manager, overhead, training
+from benchmarks import augment, choosing, confusion, coverage, dashboard, importance, manager, overhead, training
 from benchmarks.measure import RESULTS, Comparison, hardware, summary, write_result
 
 BENCHMARKS: dict[str, Callable[[], Comparison]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[], Comparison]] = {
     "coverage": coverage.compare,
     "choosing": choosing.compare,
     "dashboard": dashboard.compare,
+    "importance": importance.compare,
     "overhead-bare": overhead.compare_bare,
 }
 
