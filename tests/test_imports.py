@@ -43,4 +43,4 @@ def test_only_promotion_and_audit_name_the_test_split() -> None:
         if "Split.TEST" in path.read_text()
     }
     named = {path for path in naming if not path.startswith("trainables/data/")}
-    assert named == {"studies/promotion/opening.py", "studies/audit/reading.py"}
+    assert named == {"studies/promotion/evaluating.py", "studies/audit/reading.py"}

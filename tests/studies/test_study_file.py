@@ -82,7 +82,7 @@ def test_one_problem_is_one_line():
 
 TRIAL_KEYS = (
     "seed", "epochs", "batch_size", "precision", "entry", "data", "augment", "model", "loss", "optimizer", "schedule",
-    "early_stop", "metric",
+    "early_stop", "metric", "refit",
 )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def test_masks_are_the_models_own_with_a_palette(
 ) -> None:
     code, out, err = call(NAME, str(pictures), "--output", "masks", "--overlay")
     assert code == 0, err
-    assert out.splitlines()[0] == "wrote masks: masks of 3 pictures"
+    assert out.splitlines()[0] == "wrote masks: 3 masks"
     assert "0 background, 1 soil" in out
     assert {path.name for path in (tmp_path / "masks").iterdir()} == {
         *(f"p{i}.png" for i in range(3)), *(f"p{i}-overlay.png" for i in range(3))
@@ -108,7 +108,7 @@ def test_a_damaged_picture_is_passed_over_on_one_line(call: Call, pictures: Path
     (pictures / "p1.png").write_bytes(b"no picture")
     code, out, err = call(NAME, str(pictures), "--output", "masks")
     assert code == 1
-    assert out.splitlines()[0] == "wrote masks: masks of 1 pictures; passed over: 2"
+    assert out.splitlines()[0] == "wrote masks: 1 mask; passed over: 2"
     assert [line.split(":")[:2] for line in err.splitlines()] == [
         ["passed over", f" {pictures / f'p{index}.png'}"] for index in (0, 1)
     ]
