@@ -23,6 +23,8 @@ RECORD = "promotion"
 SEARCH = "search"
 # How a promoted model was chosen; the first two say nothing of other seeds.
 NAMED, BEST, REPLICATES = "named by the user", "best single value of the search", "mean over replicates"
+# The same of a row that was to be evaluated whatever the search found.
+DECLARED = "listed in promotion.rows"
 
 
 @dataclass(frozen=True)

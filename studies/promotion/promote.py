@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from search.lease import open_lease
 from studies.confirmatory.rows import stored_settings
 from studies.files.study_settings import CONFIRM
-from studies.promotion.candidates import RECORD, Candidate, named_trial, row_run, settings_with_row, winning_finalist
+from studies.promotion.candidates import (
+    DECLARED,
+    NAMED,
+    RECORD,
+    Candidate,
+    named_trial,
+    row_run,
+    settings_with_row,
+    winning_finalist,
+)
 from studies.promotion.deciding import decide, find_finalists
 from studies.promotion.opening import evaluate_once
 from studies.promotion.vault import TestVault
@@ -44,7 +54,8 @@ def promote_winner(
     if decision is None:
         return outcome, None
     with _leases(name, workspace, search=True, rows=bool(declared)):
-        chosen = [winning_finalist(settings, workspace, decision), *_row_runs(name, workspace, declared)]
+        rows = _row_runs(name, workspace, declared, why=DECLARED)
+        chosen = [winning_finalist(settings, workspace, decision), *rows]
         return outcome, evaluate_once(name, chosen, workspace, again)
 
 
@@ -67,15 +78,16 @@ def promote(
         raise StudyError("expected --trial or --row, got both; a row is trained apart from the search's trials")
     if seed is not None and not rows:
         raise StudyError("--seed says which run of a row; name the row with --row")
-    searched = not rows
+    searched, why = not rows, NAMED
     if searched and trial is None:
-        searched, rows = _declared(name, workspace)
+        (searched, rows), why = _declared(name, workspace), DECLARED
     # Before the leases, which would make files for a study that is not there.
     settings = load_settings(name, workspace) if searched else None
     _row_runs(name, workspace, rows, seed)
     with _leases(name, workspace, search=searched, rows=bool(rows)):
         best = [] if settings is None else [named_trial(settings, workspace, trial)]
-        return evaluate_once(name, [*best, *_row_runs(name, workspace, rows, seed)], workspace, again)
+        chosen = [*best, *_row_runs(name, workspace, rows, seed, why=why)]
+        return evaluate_once(name, chosen, workspace, again)
 
 
 def _declared(name: str, workspace: Workspace) -> tuple[bool, Sequence[str]]:
@@ -86,8 +98,12 @@ def _declared(name: str, workspace: Workspace) -> tuple[bool, Sequence[str]]:
     return True, load_settings(name, workspace).promotion.rows
 
 
-def _row_runs(name: str, workspace: Workspace, rows: Sequence[str], seed: int | None = None) -> list[Candidate]:
-    return [row_run(settings_with_row(name, workspace, row), workspace, row, seed) for row in dict.fromkeys(rows)]
+def _row_runs(
+    name: str, workspace: Workspace, rows: Sequence[str], seed: int | None = None, *, why: str = NAMED
+) -> list[Candidate]:
+    """The runs of rows, each once, and in their records why they are promoted."""
+    found = [row_run(settings_with_row(name, workspace, row), workspace, row, seed) for row in dict.fromkeys(rows)]
+    return [replace(one, more={**one.more, "chosen_by": why}) for one in found]
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import re
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,19 +90,16 @@ def _save_model(target: Path, folder: Path, record: Mapping[str, Any]) -> None:
     predictor = Predictor.load(best, torch.device("cpu"))
     picture = TensorSpec(np.dtype("uint8"), (-1, -1, -1, predictor.channels))
     mask = TensorSpec(np.dtype("uint8"), (-1, -1, -1))
-    with warnings.catch_warnings():
-        # The signature is given; the type hints that MLflow asks for all the same cannot say uint8 [N, H, W, C].
-        warnings.filterwarnings("ignore", ".*[Tt]ype hint", UserWarning)
-        save_model(
-            str(target),
-            python_model=str(Path(__file__).with_name("served_model.py")),
-            artifacts={"weights": str(best)},
-            signature=ModelSignature(inputs=Schema([picture]), outputs=Schema([mask])),
-            input_example=_example(folder),
-            metadata={"class_names": list(predictor.class_names), "weights": record["weights"]},
-            pip_requirements=list(REQUIREMENTS),
-            code_paths=[str(Path(trainables.__file__).parent)],
-        )
+    save_model(
+        str(target),
+        python_model=str(Path(__file__).with_name("served_model.py")),
+        artifacts={"weights": str(best)},
+        signature=ModelSignature(inputs=Schema([picture]), outputs=Schema([mask])),
+        input_example=_example(folder),
+        metadata={"class_names": list(predictor.class_names), "weights": record["weights"]},
+        pip_requirements=list(REQUIREMENTS),
+        code_paths=[str(Path(trainables.__file__).parent)],
+    )
 
 
 def _example(folder: Path) -> NDArray[np.uint8] | None:

@@ -178,10 +178,28 @@ def test_the_report_is_one_page_with_the_name_as_text(place: Workspace, tmp_path
 
 @pytest.fixture(scope="module")
 def promotion(place: Workspace) -> dict[str, Any]:
+    """The record of a promotion that was killed when its first replicate had ended, and of the same command again."""
+    asked = command("promote", NAME, "--workspace", str(place.root))
+    with subprocess.Popen(asked, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = next((line for line in process.stdout if line.startswith("[1/")), "")
+        process.kill()
+        process.communicate()
+    assert said.startswith("[1/4] replicate")
     done = contourney("promote", NAME, "--workspace", str(place.root), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def test_a_killed_promotion_goes_on_and_trains_nothing_twice(promotion: dict[str, Any], place: Workspace) -> None:
+    confirm = confirm_study(NAME, place)
+    assert confirm is not None
+    assert [trial.state for trial in confirm.trials] == [TrialState.COMPLETE] * 4
+    for trial in confirm.trials:
+        text = (place.trial_folder(f"{NAME}/confirm", trial.number) / "epochs.jsonl").read_text()
+        assert [json.loads(line)["epoch"] for line in text.splitlines()] == list(range(1, EPOCHS + 1))
+    assert promotion["opening"] == 1
 
 
 def test_the_winner_is_chosen_by_replicates(promotion: dict[str, Any], place: Workspace) -> None:

@@ -112,6 +112,10 @@ def test_declared_rows_are_evaluated_in_the_winners_opening(few: Workspace, tmp_
     records = promote(NAME, place)
     assert [(record.get("row"), record["opening"]) for record in records] == [(None, 1), ("plain", 1)]
     assert [record["model"] for record in records] == [NAME, f"{NAME}-plain"]
+    assert [record["chosen_by"] for record in records] == [
+        "best single value of the search",
+        "listed in promotion.rows",
+    ]
     assert open_study(NAME, place).user_attrs["promotion"] == records[0]
     opening, *_ = TestVault(place.storage, records[0]["fingerprint"]).entries()
     assert [subject["study"] for subject in opening["subjects"]] == [NAME, NAME + CONFIRM]
