@@ -1,6 +1,7 @@
 # make demo   a complete study on generated data, from nothing to a report
 # make test   the tests;  make check  format, lint, types, import contracts
 # make bench  benchmarks; make prove  the claims of docs/results.md at full size on real data
+# make docs-pictures   the pictures in docs/ again, of a real study (ARGS="--help")
 # make soak   a study whose driver is killed fifty times while its servers crash (docs/reliability.md)
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ WORKSPACE ?= workspace
 DEMO := terrain-demo-$(shell date +%Y%m%d-%H%M%S)
 PACKAGES := studies search trainables dashboards
 
-.PHONY: demo install test check format bench prove soak
+.PHONY: demo install test check format bench prove soak docs-pictures
 
 install: $(VENV)/installed
 
@@ -53,3 +54,6 @@ prove: install
 
 soak: install
 	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+docs-pictures: install
+	$(BIN)/python -m benchmarks.docs_pictures $(ARGS)

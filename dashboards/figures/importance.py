@@ -25,7 +25,7 @@ FEWEST_TRIALS = 3
 TOP_SHARE = 0.1
 TOP_TRIALS = 5
 # A conditional parameter that one or two of the best trials had looks decisive by their chance values alone: one
-# without any effect gets more than half of the importance in 13 % of searches of 10 trials, in 2 % by this rule (ibid.).
+# without any effect gets more than half of the importance in 13 % of searches of 10 trials, by this rule in 2 %.
 FEWEST_IN_BEST = 3
 
 
