@@ -49,9 +49,9 @@ class TimedTrainable(SegmentationTrainable):
 
     validation_s = 0.0
 
-    def _validated(self) -> Validation:
+    def _validated(self, data: SplitData) -> Validation:
         start = time.perf_counter()
-        found = super()._validated()
+        found = super()._validated(data)
         self.validation_s = time.perf_counter() - start
         return found
 
