@@ -114,6 +114,19 @@ def test_mlflow_counts_the_same_under_one_parent(study: optuna.Study, runs: dict
     assert sorted(run.info.status for run in children) == sorted(status[trial.state] for trial in study.trials)
 
 
+def test_latency_is_measured_once_and_is_the_same_everywhere(
+    study: optuna.Study, place: Workspace, tmp_path: Path
+) -> None:
+    client = MlflowClient(place.tracking)
+    for trial in study.trials:
+        kept = json.loads((place.trial_folder(NAME, trial.number) / "latency.json").read_text())
+        assert kept["latency_ms"] > 0
+        assert trial.user_attrs["latency_ms"] == kept["latency_ms"]
+        assert trial.user_attrs["latency_device"] == kept["device"]
+        told = client.download_artifacts(trial.user_attrs["mlflow_run_id"], "latency.json", str(tmp_path))
+        assert json.loads(Path(told).read_text()) == kept
+
+
 def test_the_best_value_is_recomputed_in_a_new_process_to_six_digits(study: optuna.Study, place: Workspace) -> None:
     folder = place.trial_folder(NAME, study.best_trial.number)
     code = f"""
