@@ -20,7 +20,7 @@ from studies.workspace import Workspace
 from tests.studies.prepared import copied
 from tests.studies.promotion.trained import NAME, WIDE
 
-# MLflow warns that it has no type hints; the command line shows no warnings.
+# MLflow warns of type hints of its own; the command line shows no warnings.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning")]
 
 

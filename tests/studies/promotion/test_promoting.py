@@ -13,7 +13,6 @@ from optuna.trial import TrialState, create_trial
 
 from search.states import Reason
 from search.storage import open_storage
-from studies.confirmatory.confirm import KEPT_FACTS, Confirmatory
 from studies.files.study_file import parse_study
 from studies.files.study_settings import StudySettings
 from studies.promotion.deciding import find_finalists
@@ -25,9 +24,8 @@ from studies.promotion.vault import TestVault, VaultError
 from studies.running.facts import gather_facts
 from studies.stored import StudyError, open_study, save_settings
 from studies.workspace import Workspace
+from tests.studies.promotion.trained import add_run, confirm_of
 from tests.studies.rayless import Lines
-from trainables.settings import TrialSettings
-from trainables.trial_run import TrialRun
 
 FILE = """
 name: short
@@ -69,41 +67,13 @@ def settings(workspace: Workspace) -> StudySettings:
     return settings
 
 
-def confirm(workspace: Workspace) -> optuna.Study:
-    storage = open_storage(workspace.storage, write=True)
-    return optuna.create_study(study_name="short/confirm", storage=storage, direction="maximize", load_if_exists=True)
-
-
-def train(run: Confirmatory, number: int, settings: StudySettings, workspace: Workspace) -> float:
-    """Train a run as a worker does, and add it to NAME/confirm; returns its value."""
-    attributes = run.attributes()
-    own = TrialSettings.model_validate(attributes["settings"])
-    trained = TrialRun(own, workspace.trial_folder("short/confirm", number), workspace.cache, threads=1)
-    values = {}
-    while (row := trained.next_row())["end"] is None:
-        values[row["epoch"]] = row["value"]
-    values[row["epoch"]] = row["value"]
-    facts = gather_facts(settings.model_copy(update={"trial": own}), workspace)
-    best = max(values, key=values.__getitem__)
-    more = {"facts": {key: facts[key] for key in KEPT_FACTS}, "best_epoch": best, "reason": Reason.FINISHED}
-    confirm(workspace).add_trial(
-        create_trial(
-            state=TrialState.COMPLETE,
-            value=values[best],
-            intermediate_values=values,
-            user_attrs={**attributes, **more},
-        )
-    )
-    return float(values[best])
-
-
-# MLflow warns that it has no example and no type hints; the command line shows no warnings.
+# MLflow warns of type hints of its own; the command line shows no warnings.
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.slow
 def test_a_pruned_finalist_is_trained_to_the_end_and_promoted(settings: StudySettings, workspace: Workspace) -> None:
     finalists = find_finalists(settings, open_study("short", workspace), workspace)
     runs = promotion_runs(finalists, settings)
-    values = [train(run, number, settings, workspace) for number, run in enumerate(runs)]
+    values = [add_run(run, number, settings, workspace) for number, run in enumerate(runs)]
     outcome, records = promote_winner("short", workspace, None, Lines())
     assert records is not None
     (record,) = records
@@ -169,7 +139,7 @@ def test_a_finalist_with_a_replicate_that_diverged_cannot_be_chosen(
     settings: StudySettings, workspace: Workspace
 ) -> None:
     (finalist,) = find_finalists(settings, open_study("short", workspace), workspace)
-    study = confirm(workspace)
+    study = confirm_of(settings, workspace)
     for index, run in enumerate(promotion_runs([finalist], settings)):
         assert read_replicated(finalist, settings, study, workspace) is None
         diverged = index == 2
