@@ -104,7 +104,8 @@ def compare() -> Comparison:
         notes=(
             *(f"- {words}: {'holds' if holds else 'does not hold'}" for words, holds in found.claims.items()),
             f"- drill-down median {found.drill_median_s * 1000:.0f} ms; one more epoch is found in "
-            f"{found.update_s * 1000:.0f} ms; load of the machine before: {found.load:.1f}",
+            f"{found.update_s * 1000:.0f} ms; load of the machine before: {found.load:.1f}, "
+            f"at nice {os.nice(0)}",
             f"- index of {found.index_bytes / 1e6:.0f} MB, built in {found.build_s:.0f} s",
             "",
             "Ours and peer are seconds from the command until its first answer, importing included: with the index,",
