@@ -89,7 +89,7 @@ def _scaled(trials: Sequence[TrialRecord], values: Sequence[float], axes: Sequen
     distributions = {axis.path: _distribution(axis) for axis in axes}
     scratch = _study_in_memory(maximize=True)
     for trial, value in zip(trials, values, strict=True):
-        params = {axis.path: _coordinate(axis, trial.params[axis.path]) for axis in axes}
+        params = {axis.path: coordinate(axis, trial.params[axis.path]) for axis in axes}
         scratch.add_trial(create_trial(params=params, distributions=distributions, value=value))
     return scratch
 
@@ -98,7 +98,8 @@ def _distribution(axis: ParameterAxis) -> BaseDistribution:
     return CategoricalDistribution(range(len(axis.choices))) if axis.choices else FloatDistribution(*axis.limits)
 
 
-def _coordinate(axis: ParameterAxis, value: Any) -> float:
+def coordinate(axis: ParameterAxis, value: Any) -> float:
+    """The position on the axis, within its limits; a choice's index is whole."""
     if axis.choices:
         return int(axis.position(value))
     low, high = axis.limits

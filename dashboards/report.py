@@ -21,6 +21,7 @@ from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance, importance_table
 from dashboards.figures.importance_classes import draw_importance_classes, importance_classes_table
 from dashboards.figures.importance_methods import draw_importance_methods, importance_methods_table
+from dashboards.figures.interactions import draw_interactions, interactions_table
 from dashboards.figures.losses import draw_losses, losses_table
 from dashboards.figures.parallel import draw_parallel, parallel_table
 from dashboards.figures.pictures import draw_pictures, pictures_table
@@ -45,6 +46,7 @@ FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyReco
     "importance": (draw_importance, importance_table),
     "importance-methods": (draw_importance_methods, importance_methods_table),
     "importance-classes": (draw_importance_classes, importance_classes_table),
+    "interactions": (draw_interactions, interactions_table),
     "contour": (draw_contour, contour_table),
     "parallel": (draw_parallel, parallel_table),
     "curves": (draw_curves, curves_table),

@@ -21,7 +21,7 @@ from search.records.study import StudyRecord, TrialRecord
 PROMOTION = ("promotion", "finalists")
 SLICE = "slice-"
 # What is computed for seconds comes last.
-LAST = ("importance-methods", "importance-classes")
+LAST = ("importance-methods", "importance-classes", "interactions")
 # Beyond so many trials extremes are kept and the rest is spread evenly; the other figures see to it themselves.
 THINNED = {"curves": 150, "history": 1500}
 KEPT_FIGURES = 128

@@ -20,6 +20,7 @@ from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance
 from dashboards.figures.importance_classes import draw_importance_classes
 from dashboards.figures.importance_methods import draw_importance_methods
+from dashboards.figures.interactions import draw_interactions
 from dashboards.figures.losses import draw_losses
 from dashboards.figures.parallel import INACTIVE, draw_parallel, parallel_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
@@ -35,7 +36,7 @@ DRAWN = (
     draw_history, draw_importance, draw_parallel, draw_curves,
     draw_importance_classes, draw_importance_methods, draw_class_iou, draw_promotion,
     draw_cost, draw_pruning, draw_timeline, draw_losses, draw_class_curves, draw_class_difference,
-    draw_confusion, draw_finalists, draw_contour,
+    draw_confusion, draw_finalists, draw_contour, draw_interactions,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ FIGURES = [
     "importance-classes",
     "curves",
     "parallel",
+    "interactions",
     "contour",
     "losses",
     "class-iou",
