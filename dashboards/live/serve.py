@@ -36,6 +36,8 @@ def serve(
     with listen(host, port) as listener:
         started = time.monotonic()
         try:
+            if records.unindexed:
+                say("index: none yet; all records are read once, later starts read what is new")
             found = records.load()
             if found.trials:
                 say(f"{found.words} in {time.monotonic() - started:.1f} s")

@@ -101,6 +101,13 @@ class LiveRecords:
         # Pages that were drawn by an earlier process must not take its count for ours.
         self._instance, self._count = f"{time.time_ns():x}", 0
 
+    @property
+    def unindexed(self) -> bool:
+        """Whether there are records and no index of them yet: the first look takes its time."""
+        file = self._opened.file
+        there = file is None or file.exists()
+        return there and self._index is not None and not self._index.path.exists()
+
     def names(self) -> list[str]:
         """Names of all studies, the vault's ledger aside; none where there is no storage yet. Raises RecordError."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -232,6 +233,7 @@ def test_an_address_that_cannot_be_had_is_refused(root: Path) -> None:
 
 @pytest.mark.slow
 def test_it_says_where_it_is_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    Builder(tmp_path).trial(2, TrialState.COMPLETE, "finished")
     command = [sys.executable, "-m", "studies.cli", "dashboard", "--port", "0", "--token", "sixteen&characters"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -239,17 +241,26 @@ def test_it_says_where_it_is_and_ctrl_c_ends_it(tmp_path: Path) -> None:
         text=True,
     ) as running:  # fmt: skip
         assert running.stdout is not None
+        assert running.stdout.readline().startswith("index: none yet; all records are read once")
+        built = running.stdout.readline()
+        assert re.fullmatch(r"index: 1 trials; \d+ new records and 2 new epochs read in \d+\.\d s\n", built)
         line = running.stdout.readline()
         address, _, rest = line.removeprefix("dashboard: ").partition(" ")
         assert rest == "(Ctrl-C ends it)\n"
         assert address.endswith("/?token=sixteen%26characters")
         served = Served(int(address.split(":")[2].partition("/")[0]))
         page = served.get("/", headers={"Authorization": "Bearer sixteen&characters"}).text
-        assert "No study is here yet." in page
+        assert ">terrain</a>" in page
         served.get("/?token=sixteen%26characters")
         running.send_signal(signal.SIGINT)
         assert running.wait(timeout=30) == 130
         assert running.stdout.read() == ""
+    assert sorted(os.listdir(tmp_path)) == ["cache", "optuna.journal", "studies"]
+
+
+def test_an_empty_workspace_says_so_and_stays_empty(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        assert "No study is here yet." in served.get("/").text
     assert os.listdir(tmp_path) == []
 
 

@@ -32,6 +32,7 @@ class Looking:
         storage = str(root / "optuna.journal")
         self.path = index_path(root / "cache", storage)
         self.records = LiveRecords(storage, root, Index(self.path, self.said.append))
+        self.unindexed = self.records.unindexed
         self.loaded = self.records.load()
 
     def close(self) -> "Looking":
@@ -105,9 +106,12 @@ def test_the_second_start_reads_nothing_and_finds_the_same(builder: Builder, tmp
     first = Looking(tmp_path).close()
     size = len((tmp_path / "optuna.journal").read_text().splitlines())
     assert first.loaded == Loaded(trials=8, new_records=size, new_rows=4 * 3 + 2 + 1)
+    assert first.loaded.words == f"index: 8 trials; {size} new records and 15 new epochs read"
     lines.clear()
     second = Looking(tmp_path)
     assert second.loaded == Loaded(8, 0, 0)
+    assert second.loaded.words == "index: 8 trials, none of them changed since it was built; opened"
+    assert (first.unindexed, second.unindexed) == (True, False)
     assert sum(lines) == 0
     assert_true(second, builder)
     assert first.said == second.said == []
@@ -367,6 +371,12 @@ def test_rows_that_are_not_alike_stay_in_their_file() -> None:
     others: list[dict[str, Any]] = [{"metrics": {"c": 1.0}}, {"arrays": {"b": [1.0]}}, {"value": float("nan")}]
     for other in [*others, {"arrays": {}}]:
         assert pack([one, replace(one, **other)]) is None
+
+
+def test_without_records_nothing_is_written(tmp_path: Path) -> None:
+    looking = Looking(tmp_path).close()
+    assert (looking.unindexed, looking.loaded) == (False, Loaded(0, 0, 0))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_optuna_makes_another_version() -> None:
