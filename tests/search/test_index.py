@@ -284,7 +284,7 @@ def test_where_nothing_can_be_kept_the_records_are_read(builder: Builder, tmp_pa
     assert looking.loaded.trials == 8
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'optuna.db'}"
