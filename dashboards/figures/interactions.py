@@ -9,7 +9,7 @@ from dashboards.evaluators import TREES
 from dashboards.figures.importance import ENOUGH_TRIALS, compared_trials
 from dashboards.figures.importance_methods import INTERVAL, MOST_TRIALS
 from dashboards.frame import caption, frame, missing
-from dashboards.palette import GRID, RAMP, SURFACE
+from dashboards.palette import INK, RAMP, SURFACE
 from dashboards.parameters import parameter_axes
 from dashboards.second_order import SHUFFLES, second_order
 from dashboards.text import broken_path, counted, plotly_text
@@ -18,7 +18,7 @@ from search.records.study import StudyRecord, TrialRecord
 
 TITLE = "Interactions"
 MOST_PARAMETERS = 10
-# Of 20 trials no interaction was told from chance, of 50 four in five that had 15 % of the variance or more.
+# Of 24 simulated products of two parameters, with noise, one was told from chance in 20 trials, 20 in 50.
 SURE_TRIALS = 50
 # The darkest colour is the strongest pair's, or this share's, so that a few percent stay pale.
 DARKEST = 0.2
@@ -58,7 +58,7 @@ def interactions_table(study: StudyRecord) -> list[dict[str, Any]]:
 
 
 def draw_interactions(study: StudyRecord) -> go.Figure:
-    """Pairs below the diagonal, on it what a parameter explains alone; the one that explains most in all is on top."""
+    """A triangle of pairs, on its diagonal the parameters with what each explains alone, the most important on top."""
     rows = interactions_table(study)
     epoch, trials = _trials(study)
     if not rows:
@@ -68,30 +68,40 @@ def draw_interactions(study: StudyRecord) -> go.Figure:
     paths = sorted(alone, key=lambda path: -total[path])[:MOST_PARAMETERS]
     drawn = [row for row in rows if set(_pair(row)) <= set(paths)]
     places = [sorted(map(paths.index, _pair(row))) for row in drawn]
-    pairs = go.Heatmap(
-        x=[column for column, _ in places],
-        y=[line for _, line in places],
-        z=[row["together"] for row in drawn],
-        text=[f"<b>{row['together']:.0%}</b>" if _beyond(row) else f"{row['together']:.0%}" for row in drawn],
-        hovertext=[_hover(row) for row in drawn],
-        colorscale=[[0.0, SURFACE], *([(1 + index) / len(RAMP), one] for index, one in enumerate(RAMP))],
-        zmax=max(DARKEST, rows[0]["together"]),
+    figure = go.Figure(
+        go.Heatmap(
+            x=[column for column, _ in places],
+            y=[line for _, line in places],
+            z=[row["together"] for row in drawn],
+            text=[f"<b>{row['together']:.0%}</b>" if _beyond(row) else f"{row['together']:.0%}" for row in drawn],
+            texttemplate="%{text}",
+            hoverinfo="text",
+            hovertext=[_hover(row) for row in drawn],
+            colorscale=[[0.0, SURFACE], *([(1 + index) / len(RAMP), one] for index, one in enumerate(RAMP))],
+            zmin=0.0,
+            zmax=max(DARKEST, rows[0]["together"]),
+            xgap=2,
+            ygap=2,
+            showscale=False,
+        )
     )
-    singles = go.Heatmap(
-        x=list(range(len(paths))),
-        y=list(range(len(paths))),
-        z=[0.0] * len(paths),
-        text=[f"{alone[path]:.0%}" for path in paths],
-        hovertext=[f"<b>{plotly_text(path)}</b><br>alone {alone[path]:.0%}" for path in paths],
-        colorscale=[[0.0, GRID], [1.0, GRID]],
-        zmax=1.0,
+    for place, path in enumerate(paths):
+        figure.add_annotation(
+            x=place - 0.45,
+            y=place,
+            text=f"{broken_path(path, width=16)} · {alone[path]:.0%}",
+            align="left",
+            xanchor="left",
+            font={"color": INK},
+        )
+    # The last name begins in the last column.
+    figure.update_xaxes(visible=False, range=[-0.5, len(paths) + 0.5])
+    figure.update_yaxes(
+        tickvals=list(range(len(paths))),
+        ticktext=[broken_path(path, width=24) for path in paths],
+        showgrid=False,
+        range=[len(paths) - 0.5, -0.5],
     )
-    figure = go.Figure([pairs, singles])
-    figure.update_traces(zmin=0.0, texttemplate="%{text}", hoverinfo="text", xgap=2, ygap=2, showscale=False)
-    ticks = {"tickvals": list(range(len(paths))), "showgrid": False}
-    labels = [broken_path(path, width=24) for path in paths]
-    figure.update_xaxes(**ticks, ticktext=labels, tickangle=-90 if len(paths) > 5 else 0)
-    figure.update_yaxes(**ticks, ticktext=labels, range=[len(paths) - 0.5, -0.5])
     ended = compared_trials(study)[1]
     return frame(
         figure,
@@ -99,8 +109,8 @@ def draw_interactions(study: StudyRecord) -> go.Figure:
         subtitle=f"{caption(study, trials)} at epoch {epoch}",
         notes=[*_notes(study, rows), *_left_out(study, alone, paths), *thinned_words(len(trials), len(ended))],
         alt=f"Interactions of {len(paths)} parameters. {_strongest(rows)}",
-        height=110 + 40 * len(paths),
-        min_width=54 * len(paths) + 220,
+        height=20 + 44 * len(paths),
+        min_width=54 * len(paths) + 240,
     )
 
 
@@ -132,20 +142,21 @@ def _strongest(rows: list[dict[str, Any]]) -> str:
     if _beyond(first):
         return f"Strongest: {pair}, {first['together']:.0%} beyond what each explains alone."
     return (
-        f"Nothing beyond single parameters is visible: the strongest pair, {pair}, has {first['together']:.0%}; "
-        f"where nothing interacts a forest finds up to {first['without interactions']:.0%}."
+        f"Nothing beyond single parameters is visible: the strongest pair, {pair}, has {first['together']:.0%}, "
+        f"not above {first['without interactions']:.0%}."
     )
 
 
 def _notes(study: StudyRecord, rows: list[dict[str, Any]]) -> list[str]:
     bound, trials = rows[0]["without interactions"], rows[0]["trials"]
     alone, together = sum(_alone(rows).values()), sum(row["together"] for row in rows)
+    above = f"{sum(map(_beyond, rows))} of {counted(len(rows), 'pair')}"
     notes = [
         _strongest(rows),
-        f"fANOVA of second order: of a random forest's variance, single parameters (grey) explain {alone:.0%}, "
+        f"fANOVA of second order: of a forest's variance, single parameters (beside their names) explain {alone:.0%}, "
         f"pairs beyond that {together:.0%}, three or more at a time the rest.",
-        f"Bold, {sum(map(_beyond, rows))} of {counted(len(rows), 'pair')}: above {bound:.0%}, the most of any pair in "
-        f"{SHUFFLES} forests on the same trials with the effects of single parameters and the rest shuffled.",
+        f"{bound:.0%} is the most of any pair in {SHUFFLES} forests on the same trials with the effects of single "
+        f"parameters and the rest shuffled; above it (bold): {above}.",
     ]
     if trials < SURE_TRIALS:
         notes.append(f"Warning: {trials} trials are few; under {SURE_TRIALS} a forest misses most interactions.")

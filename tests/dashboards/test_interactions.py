@@ -23,6 +23,7 @@ from tests.dashboards.studies import FACTS, Builder
 
 UNIT, SIGNED, RATE = FloatDistribution(0, 1), FloatDistribution(-1, 1), FloatDistribution(1e-4, 1e-1, log=True)
 TWO, THREE = CategoricalDistribution(["a", "b"]), CategoricalDistribution(["x", "y", "z"])
+SINGLES = (("parameter", "the first alone"), ("and", "the second alone"))
 Value = Callable[[dict[str, Any]], float]
 
 
@@ -149,7 +150,7 @@ def test_of_an_additive_function_nothing_beyond_single_parameters_is_visible() -
     figure = draw_interactions(study)
     assert max(figure.data[0].z) < 0.05
     assert figure.layout.meta["notes"][0].startswith("Nothing beyond single parameters is visible: the strongest pair")
-    assert figure.layout.meta["notes"][2].startswith("Bold, 0 of 6 pairs: above ")
+    assert figure.layout.meta["notes"][2].endswith("above it (bold): 0 of 6 pairs.")
     assert not any("<b>" in text for text in figure.data[0].text)
 
 
@@ -162,19 +163,22 @@ def test_choices_that_are_additive_do_not_interact() -> None:
 
 
 @pytest.mark.usefixtures("few_shuffles")
-def test_the_figure_has_the_tables_shares_below_the_diagonal_and_single_ones_on_it(builder: Builder) -> None:
+def test_the_figure_has_the_tables_shares_below_the_diagonal_and_names_on_it(builder: Builder) -> None:
     for _ in range(14):
         builder.trial(6, TrialState.COMPLETE, "finished")
     study = builder.read()
     figure, rows = draw_interactions(study), interactions_table(study)
-    pairs, singles = figure.data
-    labels = [label.replace("<br>", "") for label in figure.layout.xaxis.ticktext]
+    (pairs,) = figure.data
+    labels = [label.replace("<br>", "") for label in figure.layout.yaxis.ticktext]
     assert set(labels) == {"augment.set", "model.depth", "optimizer.lr"}
     assert labels[0] == next(iter(importance_of(study).shares)) == "optimizer.lr"
     drawn = {frozenset((labels[x], labels[y])): z for x, y, z in zip(pairs.x, pairs.y, pairs.z, strict=True)}
     assert drawn == shares(rows)
     assert all(x < y for x, y in zip(pairs.x, pairs.y, strict=True))
-    assert list(singles.x) == list(singles.y) == [0, 1, 2]
+    alone = {row[path]: row[share] for row in rows for path, share in SINGLES}
+    assert [one.text.replace("<br>", "") for one in figure.layout.annotations] == [
+        f"{path} · {alone[path]:.0%}" for path in labels
+    ]
     meta = figure.layout.meta
     assert meta["subtitle"] == "14 trials (14 complete) · validation mIoU · validation split (32 images) at epoch 6"
     assert "Warning: 14 trials are few; under 50 a forest misses most interactions." in meta["notes"]
@@ -187,8 +191,8 @@ def test_ten_parameters_are_drawn_and_all_are_in_the_table() -> None:
     space: dict[str, BaseDistribution] = {f"p{index:02d}": UNIT for index in range(12)}
     study = study_of(12, space, lambda one: one["p11"])
     figure = draw_interactions(study)
-    assert len(figure.layout.xaxis.ticktext) == MOST_PARAMETERS
-    assert figure.layout.xaxis.ticktext[0] == "p11"
+    assert len(figure.layout.yaxis.ticktext) == MOST_PARAMETERS
+    assert figure.layout.yaxis.ticktext[0] == "p11"
     assert "The 10 of 12 parameters that explain most; all pairs are in the table." in figure.layout.meta["notes"]
     assert len(interactions_table(study)) == 66
 
