@@ -25,6 +25,7 @@ from dashboards.figures.interactions import draw_interactions, interactions_tabl
 from dashboards.figures.losses import draw_losses, losses_table
 from dashboards.figures.parallel import draw_parallel, parallel_table
 from dashboards.figures.pictures import draw_pictures, pictures_table
+from dashboards.figures.promoted_pictures import draw_promoted_pictures, promoted_pictures_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
 from dashboards.figures.pruning import draw_pruning, pruning_table
 from dashboards.figures.slice import draw_slice, slice_table
@@ -40,6 +41,7 @@ from search.records.study import StudyRecord
 FIGURES: dict[str, tuple[Callable[[StudyRecord], go.Figure], Callable[[StudyRecord], Table]]] = {
     "promotion": (draw_promotion, promotion_table),
     "confusion": (draw_confusion, confusion_table),
+    "promoted-pictures": (draw_promoted_pictures, promoted_pictures_table),
     "finalists": (draw_finalists, finalists_table),
     "history": (draw_history, history_table),
     "expected-best": (draw_expected_best, expected_best_table),

@@ -1,6 +1,6 @@
 """Image, truth, prediction and error of a few validation images, with one legend."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,28 @@ def draw_trial_pictures(study: StudyRecord, trial: TrialRecord, *, title: str = 
     pictures = read_pictures(trial.folder / "pictures.npz")
     if not pictures:
         return missing(title, subtitle, f"The pictures of trial {trial.number} are not here: expected {trial.folder}.")
+    return pictures_figure(pictures, _class_names(study), title=title, subtitle=subtitle)
+
+
+def pictures_figure(
+    pictures: Sequence[Picture],
+    class_names: Sequence[str],
+    *,
+    title: str,
+    subtitle: str,
+    labels: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """A row per picture: image, truth, prediction, error; `labels` are what stands above a row, by its picture's name.
+
+    The legend has the classes that occur.
+    """
     rows = []
     for picture in pictures:
         image, truth, prediction = side_by_side(picture)
         masks = map(thumbnail, (truth, prediction, error_picture(picture)))
-        rows.append(PictureRow((thumbnail(image, photograph=True), *masks), image.shape[0] / image.shape[1]))
-    grid = picture_grid(rows, COLUMNS, [*legend(pictures, _class_names(study)), *ERRORS])
+        sources = (thumbnail(image, photograph=True), *masks)
+        rows.append(PictureRow(sources, image.shape[0] / image.shape[1], (labels or {}).get(picture.name, "")))
+    grid = picture_grid(rows, COLUMNS, [*legend(pictures, class_names), *ERRORS])
     names = ", ".join(picture.name for picture in pictures)
     return frame(
         grid.figure,

@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from dashboards.figures.promoted_pictures import FILE
 from studies.promotion.candidates import Candidate
 from studies.promotion.replicates import digest_of
 from studies.promotion.spread import intervals_of_test
-from studies.promotion.worst import image_mious, only, worst_images
+from studies.promotion.worst import image_mious, worst_images
 from studies.running.facts import check_same_data, gather_facts
 from studies.running.places import trial_place
+from studies.running.trial_place import TrialPlace
 from studies.stored import StudyError
 from studies.upkeep.retention import no_weights
 from studies.workspace import Workspace
 from trainables.checkpoint import read_checkpoint
 from trainables.class_names import label_ids
 from trainables.data.dataset import prepare
-from trainables.data.split_data import SplitData
+from trainables.data.split_data import SplitData, only
 from trainables.data.splits import Split
 from trainables.evaluate import Evaluation, evaluate_checkpoint
 from trainables.metrics import iou_K, pixel_accuracy
@@ -32,18 +34,22 @@ from trainables.trial_folder import TrialFolder
 # The recorded validation mIoU and the one computed again before the vault is opened: other devices round otherwise,
 # other weights or data are further away.
 RECOMPUTED_WITHIN = 1e-3
-# Files of the trial's folder.
-COUNTS, PICTURES = "test_per_image_confusion.npz", "test_pictures.npz"
+# Beside the weights, and in the folder of the trial that the record names, where a page finds it.
+COUNTS, PICTURES = "test_per_image_confusion.npz", FILE
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """A candidate with its folder, fetched, the digest of its weights, and the record that is in its place."""
+    """A candidate with its folder, fetched, the digest of its weights, and the record that is in its place.
+
+    `shown` is where its pictures are kept: of a run that finished or refitted a trial it is that trial's place.
+    """
 
     candidate: Candidate
     folder: Path
     weights: str
     earlier: dict[str, Any] | None
+    shown: TrialPlace
 
     @property
     def subject(self) -> dict[str, Any]:
@@ -75,7 +81,8 @@ def weigh(candidate: Candidate, workspace: Workspace) -> Weighed:
     if not (folder / "best.pt").is_file():
         raise no_weights(candidate.study, number, folder / "best.pt")
     earlier = candidate.keeper.user_attrs.get(candidate.record)
-    return Weighed(candidate, folder, digest_of(folder / "best.pt"), earlier)
+    shown = trial_place(candidate.keeper, candidate.more.get("trial", number), workspace)
+    return Weighed(candidate, folder, digest_of(folder / "best.pt"), earlier, shown)
 
 
 def make_ready(name: str, weighed: Weighed, workspace: Workspace) -> Ready:
@@ -90,7 +97,7 @@ def make_ready(name: str, weighed: Weighed, workspace: Workspace) -> Ready:
 
 
 def evaluate(ready: Ready, workspace: Workspace) -> dict[str, Any]:
-    """Evaluate on the test split, within an opening; keeps matrices and pictures in the trial's folder.
+    """Evaluate on the test split, within an opening; keeps matrices and pictures.
 
     Returns the figures: mIoU and IoU per class with their intervals, the worst images, the confusion matrix.
     """
@@ -107,11 +114,12 @@ def evaluate(ready: Ready, workspace: Workspace) -> dict[str, Any]:
         # Which images these are is known now: they are predicted once more.
         again = evaluate_checkpoint(best, settings, only(test, more), pictures=range(len(more)))
         pictures = _joined(pictures, again.pictures)
-    folder, names = TrialFolder(weighed.folder), np.array(test.names, dtype=np.str_)
-    folder.save_pictures(pictures, PICTURES)
-    folder.save_arrays(COUNTS, {"names": names, "counts_NKK": found.per_image_counts_NKK})
-    place = trial_place(weighed.candidate.study, weighed.candidate.trial.number, workspace)
-    place.push([PICTURES, COUNTS])
+    weighed.shown.folder.mkdir(parents=True, exist_ok=True)
+    TrialFolder(weighed.shown.folder).save_pictures(pictures, PICTURES)
+    weighed.shown.push([PICTURES])
+    names = np.array(test.names, dtype=np.str_)
+    TrialFolder(weighed.folder).save_arrays(COUNTS, {"names": names, "counts_NKK": found.per_image_counts_NKK})
+    trial_place(weighed.candidate.study, weighed.candidate.trial.number, workspace).push([COUNTS])
     figures = _figures(found, test) | intervals_of_test(found.per_image_counts_NKK, test, excluded)
     return figures | {"worst": [{"image": test.names[index], "miou": float(mious_N[index])} for index in worst]}
 

@@ -16,8 +16,7 @@ def use_lines(record: Mapping[str, Any], trial: TrialSettings) -> list[str]:
     """What goes in, what comes out, and what of."""
     size = "any size" if trial.data.size is None else "any size, resized inside to {}×{}".format(*trial.data.size)
     labels = ", ".join(f"{index} {markdown(name)}" for index, name in enumerate(record["test"]["iou"]))
-    channels = record.get("channels")
-    known = {1: "1 (grey)", 3: "3 (red, green, blue)"}.get(channels, "C")
+    known = {1: "1 (grey)", 3: "3 (red, green, blue)"}.get(record.get("channels", 0), "C")
     return [
         f"images uint8 [N, H, W, {known}] of {size} to label masks uint8 [N, H, W]; normalisation is inside",
         f"labels: {labels}",

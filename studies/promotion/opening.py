@@ -8,7 +8,7 @@ from typing import Any
 
 from search.records.study import read_study
 from studies.promotion.candidates import Candidate
-from studies.promotion.evaluating import Ready, Weighed, evaluate, make_ready, settings_of, weigh
+from studies.promotion.evaluating import PICTURES, Ready, Weighed, evaluate, make_ready, settings_of, weigh
 from studies.promotion.model_card import FILE as CARD
 from studies.promotion.model_card import model_card
 from studies.promotion.registration import register, registered_name
@@ -100,7 +100,8 @@ def _register(name: str, weighed: Weighed, workspace: Workspace, record: dict[st
     card = _card(chosen, workspace, folder, record)
     (folder / CARD).write_text(card, encoding="utf-8")
     trial_place(chosen.study, chosen.trial.number, workspace).push([CARD])
-    record = {**record, **register(workspace, name, chosen.model, folder, record, card)}
+    pictures = weighed.shown.fetch([PICTURES]) / PICTURES
+    record = {**record, **register(workspace, name, chosen.model, folder, pictures, record, card)}
     chosen.keeper.set_user_attr(chosen.record, record)
     return record
 

@@ -15,7 +15,7 @@ import trainables
 from dashboards.figures.pictures import save_picture_rows
 from dashboards.masks import read_pictures
 from search.records.mlflow_store import MlflowStore
-from studies.promotion.evaluating import COUNTS, PICTURES
+from studies.promotion.evaluating import COUNTS
 from studies.promotion.model_card import FILE
 from studies.workspace import Workspace
 from trainables.data.split_data import resize_image
@@ -28,15 +28,16 @@ EXAMPLE_PX = 64
 
 
 def register(
-    workspace: Workspace, study: str, model: str, folder: Path, record: Mapping[str, Any], card: str
+    workspace: Workspace, study: str, model: str, folder: Path, pictures: Path, record: Mapping[str, Any], card: str
 ) -> dict[str, Any]:
     """Write a promotion to MLflow: figures, pictures, its model card and the weights, the new champion of `model`.
 
-    Returns the run's id and the model's name and version. Repeating it finds the run of this opening again.
+    `folder` has the weights and `pictures` is the file of the test images. Returns the run's id and the model's name
+    and version. Repeating it finds the run of this opening again.
     """
     store = MlflowStore(workspace.tracking, study, workspace.artifacts, best_metric="")
     with tempfile.TemporaryDirectory() as scratch:
-        _write_artifacts(Path(scratch), folder, record)
+        _write_artifacts(Path(scratch), folder, pictures, record)
         Path(scratch, FILE).write_text(card, encoding="utf-8")
         run_id = store.add_confirmatory_run("promotion", _key(record), _metrics(record), _tags(record), Path(scratch))
     name = registered_name(model)
@@ -72,10 +73,10 @@ def _metric_key(class_name: str) -> str:
     return re.sub(r"[^\w\-. ]+", "_", class_name)
 
 
-def _write_artifacts(scratch: Path, folder: Path, record: Mapping[str, Any]) -> None:
+def _write_artifacts(scratch: Path, folder: Path, pictures: Path, record: Mapping[str, Any]) -> None:
     (scratch / "promotion.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     (scratch / COUNTS).write_bytes((folder / COUNTS).read_bytes())
-    save_picture_rows(folder / PICTURES, scratch / "pictures", list(record["test"]["iou"]))
+    save_picture_rows(pictures, scratch / "pictures", list(record["test"]["iou"]))
     _save_model(scratch / "model", folder, record)
 
 

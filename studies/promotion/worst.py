@@ -1,13 +1,11 @@
 """The images of a split that a model predicts worst, by the mIoU of each image alone."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashboards.extremes import image_iou_NK
-from trainables.data.split_data import SplitData
 
 
 def image_mious(counts_NKK: NDArray[np.int64], excluded: Sequence[int] = ()) -> NDArray[np.float64]:
@@ -28,19 +26,3 @@ def worst_images(mious_N: NDArray[np.float64], names: Sequence[str], count: int)
     """Indices of at most `count` images with the lowest mIoU, worst first, equal ones by name; none without an mIoU."""
     known = [(float(miou), names[index], index) for index, miou in enumerate(mious_N) if not np.isnan(miou)]
     return [index for _, _, index in sorted(known)[:count]]
-
-
-def only(data: SplitData, indices: Sequence[int]) -> SplitData:
-    """These images of a split, in this order, in memory."""
-    chosen = list(indices)
-    own = None if data.own_pixels is None else np.concatenate([data.own_mask(index).ravel() for index in chosen])
-    return replace(
-        data,
-        names=tuple(data.names[index] for index in chosen),
-        groups=tuple(data.groups[index] for index in chosen),
-        images_NHWC=data.images_NHWC[chosen],
-        masks_NHW=data.masks_NHW[chosen],
-        pixels_NK=data.pixels_NK[chosen],
-        own_shapes_N2=data.own_shapes_N2[chosen],
-        own_pixels=own,
-    )

@@ -10,9 +10,10 @@ from optuna.trial import TrialState
 
 from dashboards.figures.confusion import confusion_table, draw_confusion
 from dashboards.figures.finalists import draw_finalists, finalists_table
+from dashboards.figures.promoted_pictures import draw_promoted_pictures, promoted_pictures_table
 from dashboards.figures.promotion import draw_promotion, promotion_table
 from search.records.study import StudyRecord
-from tests.dashboards.studies import CLASSES, PROMOTION, Builder
+from tests.dashboards.studies import CLASSES, PROMOTION, Builder, write_pictures
 
 MATRIX = [[90, 10, 0, 0, 0], [5, 95, 0, 0, 0], [0, 30, 70, 0, 0], [0, 0, 0, 50, 0], [0, 0, 0, 0, 0]]
 CHOICE: dict[str, Any] = {
@@ -100,3 +101,20 @@ def test_finalists_by_their_means_beside_what_the_search_said(promoted: StudyRec
     assert list(figure.data[1].x) == [0.66, 0.65]
     assert "a screen" in figure.layout.meta["subtitle"]
     assert "Left out: trials 7." in figure.layout.meta["notes"]
+
+
+def test_test_pictures_tell_which_are_the_worst(promoted: StudyRecord) -> None:
+    assert draw_promoted_pictures(promoted).layout.meta["missing"] == "No picture of the test split is kept here."
+    record = promoted.facts["promotion"]
+    folder = next(trial.folder for trial in promoted.trials if trial.number == record["trial"])
+    write_pictures(folder)
+    (folder / "pictures.npz").rename(folder / "test_pictures.npz")
+    record["test"]["worst"] = [{"image": "frame_3", "miou": 0.123456}, {"image": "frame_1", "miou": 0.2}]
+    assert [(row["picture"], row["mIoU"], row["chosen"]) for row in promoted_pictures_table(promoted)] == [
+        ("frame_0", "–", "evenly"), ("frame_1", "0.2000", "worst 2"),
+        ("frame_2", "–", "evenly"), ("frame_3", "0.1235", "worst 1"),
+    ]  # fmt: skip
+    figure = draw_promoted_pictures(promoted)
+    labels = [note.text for note in figure.layout.annotations]
+    assert {"frame_0", "frame_1: worst 2, mIoU 0.2000", "frame_3: worst 1, mIoU 0.1235"} <= set(labels)
+    assert "test split (40 images), opening" in figure.layout.meta["subtitle"]

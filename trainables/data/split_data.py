@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -71,6 +71,22 @@ class SplitData:
         areas = self.own_shapes_N2.prod(axis=1)
         start = int(areas[:index].sum())
         return np.array(self.own_pixels[start : start + int(areas[index])]).reshape(self.own_shapes_N2[index])
+
+
+def only(data: SplitData, indices: Sequence[int]) -> SplitData:
+    """These images of a split, in this order, in memory."""
+    chosen = list(indices)
+    own = None if data.own_pixels is None else np.concatenate([data.own_mask(index).ravel() for index in chosen])
+    return replace(
+        data,
+        names=tuple(data.names[index] for index in chosen),
+        groups=tuple(data.groups[index] for index in chosen),
+        images_NHWC=data.images_NHWC[chosen],
+        masks_NHW=data.masks_NHW[chosen],
+        pixels_NK=data.pixels_NK[chosen],
+        own_shapes_N2=data.own_shapes_N2[chosen],
+        own_pixels=own,
+    )
 
 
 def resize_image(image_HWC: np.ndarray, size: Size) -> np.ndarray:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from dashboards.figures.promoted_pictures import promoted_pictures_table
 from dashboards.masks import read_pictures
+from search.records.study import read_study
 from studies.confirmatory.confirm import promotions
 from studies.confirmatory.table import row_table
 from studies.files.study_settings import CONFIRM
@@ -119,6 +121,9 @@ def test_declared_rows_are_evaluated_in_the_winners_opening(few: Workspace, tmp_
     assert open_study(NAME, place).user_attrs["promotion"] == records[0]
     opening, *_ = TestVault(place.storage, records[0]["fingerprint"]).entries()
     assert [subject["study"] for subject in opening["subjects"]] == [NAME, NAME + CONFIRM]
+    # The study's page shows them.
+    pictures = promoted_pictures_table(read_study(place.storage, NAME, place.root))
+    assert {row["picture"] for row in pictures} >= {one["image"] for one in records[0]["test"]["worst"]}
 
 
 def test_what_cannot_be_promoted_together_opens_nothing(few: Workspace, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def make(workspace: Workspace) -> None:
     save_settings(study, settings)
     own = settings.trial.model_copy(update={"optimizer": settings.trial.optimizer.model_copy(update={"lr": LR})})
     values = train(own, NAME, 0, workspace)
-    best = max(values, key=values.__getitem__)
+    best, folder = max(values, key=values.__getitem__), workspace.trial_folder(NAME, 0).relative_to(workspace.root)
     study.add_trial(
         create_trial(
             state=TrialState.COMPLETE,
@@ -91,7 +91,7 @@ def make(workspace: Workspace) -> None:
             params={"optimizer.lr": LR},
             distributions={"optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True)},
             intermediate_values=values,
-            user_attrs={"reason": Reason.FINISHED, "best_epoch": best},
+            user_attrs={"reason": Reason.FINISHED, "best_epoch": best, "folder": str(folder)},
         )
     )
     confirm = confirm_of(settings, workspace)
