@@ -47,7 +47,7 @@ class EpochResult:
     """What an epoch gave: validation counts int64 [K, K] (rows target) and figures by their recorded names.
 
     `metrics` must hold `train/loss` and `val/loss`, whose NaN or infinity ends the trial as diverged. A refit has
-    nothing to validate on: it gives no counts, no validation figure and no pictures.
+    nothing to validate on: it gives no counts and no validation figure, and its pictures are of training images.
     """
 
     confusion_KK: NDArray[np.int64] | None

@@ -14,7 +14,7 @@ from trainables.data.batches import TrainBatches
 from trainables.data.dataset import prepare
 from trainables.data.joined import prepare_joined
 from trainables.data.repeats import leaked, shown_per_epoch
-from trainables.data.split_data import SplitData
+from trainables.data.split_data import SplitData, only
 from trainables.data.splits import Split
 from trainables.distributed import over_ranks
 from trainables.ema import AveragedWeights
@@ -27,7 +27,7 @@ from trainables.metrics import MetricError, miou_of
 from trainables.models.build import build_model
 from trainables.optimizers import build_optimizer
 from trainables.pictures import shown_indices, take_pictures
-from trainables.protocol import Context, EpochResult, State
+from trainables.protocol import Context, EpochResult, Pictures, State
 from trainables.replay import build_schedule
 from trainables.seeding import derive, seed_everything
 from trainables.settings import TrialSettings
@@ -148,13 +148,20 @@ class SegmentationTrainable:
         with nullcontext() if self._ema is None else self._ema.in_place():
             # Within, so that averages of them are rank 0's too.
             self._ranks.copy_first(self._net.buffers())
-            validation = None if data is None else self._validated(data)
-        if data is None or validation is None:
-            return EpochResult(None, trained)
+            if data is None:
+                return EpochResult(None, trained, self._last_pictures(epoch))
+            validation = self._validated(data)
         metrics = {"val/loss": validation.loss, "val/ce": validation.ce, **trained}
         self._schedule.after_epoch(validation.loss, miou_of(validation.counts_KK, self._exclude))
         pictures = take_pictures(data, validation.predictions)
         return EpochResult(validation.counts_KK, metrics, pictures)
+
+    def _last_pictures(self, epoch: int) -> Pictures | None:
+        """A few of a refit's own training images with its last predictions."""
+        if epoch < self._settings.last_epoch:
+            return None
+        shown = only(self._batches.data, shown_indices(self._batches.data))
+        return take_pictures(shown, self._validated(shown).predictions)
 
     def _validated(self, data: SplitData) -> Validation:
         def validated(batch: int) -> Validation:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from trainables.data.batches import batch_count
 from trainables.data.dataset import prepare
 from trainables.data.joined import prepare_joined
 from trainables.data.splits import Split
+from trainables.pictures import shown_indices
 from trainables.refit_settings import RefitSettings
 
 PLATEAU = {"name": "plateau", "warmup_epochs": 1, "plateau": {"patience": 0, "factor": 0.5}}
@@ -64,10 +66,12 @@ def test_the_last_epochs_weights_are_the_result(settings, whole, terrain_cache):
     best, last = (torch.load(whole / name, weights_only=True) for name in ("best.pt", "last.pt"))
     assert (best["epoch"], best["value"]) == (LENGTH, None)
     assert all(torch.equal(best["model"][name], last["state"]["model"][name]) for name in best["model"])
-    assert not (whole / "pictures.npz").exists()
+    data = prepare_joined(settings.data, terrain_cache)
+    with np.load(whole / "pictures.npz", allow_pickle=False) as pictures:
+        assert tuple(pictures["names"]) == tuple(data.names[index] for index in shown_indices(data))
     # Weights of classes are of all images that are trained on.
     weights = json.loads(best["applied"])["class_weights"]
-    pixels_K = prepare_joined(settings.data, terrain_cache).pixels_K
+    pixels_K = data.pixels_K
     present_K = pixels_K > 0
     complement_K = (1 - pixels_K / pixels_K.sum()) * present_K
     assert weights == pytest.approx((complement_K * present_K.sum() / complement_K.sum()).tolist())
