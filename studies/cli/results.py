@@ -49,9 +49,7 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = 
     if not found:
         print("no studies yet; contourney recipes lists what can be launched")
         return
-    table = Table(
-        "study", "state", "trials", "best mIoU", "best trial", "driver time", "confirmatory", box=None, pad_edge=False
-    )
+    table = Table("study", "state", "best mIoU", "best trial", "driver time", "confirmatory", box=None, pad_edge=False)
     for one in found:
         best = one["best"]
         table.add_row(
