@@ -126,14 +126,15 @@ class _Leaves:
 
     def _inside(self, points: Floats, one: _Columns) -> NDArray[np.bool_]:
         low, high = self.low[:, one.place], self.high[:, one.place]
-        inside: NDArray[np.bool_] = ((low < points[:, None]) & (points[:, None] <= high)).all(axis=2)
+        inside: NDArray[np.bool_] = np.all((low < points[:, None]) & (points[:, None] <= high), axis=2)
         return inside
 
     def _overlap(self, one: _Columns) -> Floats:
         """The share of the parameter's choices, or of its range, that each leaf has in common with each other."""
         if one.choices:
             chosen = self._inside(np.eye(one.choices), one).astype(float)
-            return chosen.T @ chosen / one.choices
+            both: Floats = chosen.T @ chosen / one.choices
+            return both
         start, end = one.limits
         low, high = np.maximum(self.low[:, one.place], start), np.minimum(self.high[:, one.place], end)
         common: Floats = np.maximum(np.minimum(high, high.T) - np.maximum(low, low.T), 0.0) / (end - start)
