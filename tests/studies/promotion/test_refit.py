@@ -188,6 +188,7 @@ def test_the_winner_is_promoted_by_a_refit_that_was_killed_on_the_way(
     assert version.run_id == record["mlflow_run_id"]
     card = (place.trial_folder(f"{NAME}/confirm", refit.number) / "model_card.md").read_text()
     assert "a refit on train and validation together" in card
+    assert (place.trial_folder(f"{NAME}/confirm", refit.number) / "pictures.npz").is_file()
     picture_HW = np.array(splits[Split.VALIDATION].images_NHWC[0, ..., 0])
     Image.fromarray(picture_HW).save(tmp_path / "picture.png")
     asked = ["predict", NAME, str(tmp_path / "picture.png"), "--output", str(tmp_path / "masks")]
