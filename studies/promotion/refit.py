@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from dashboards.text import counted
 from search.records.study import read_rows
 from studies.confirmatory.confirm import Confirmatory, find_run, run_confirmatory
 from studies.files.study_settings import StudySettings
@@ -75,7 +76,7 @@ def refit_winner(
     run, (seed, like) = refit_run(winner, settings, confirm, workspace), followed(winner.replicates)
     outcome, found = None, find_run(confirm, run)
     if found is None or found.state is not TrialState.COMPLETE:
-        watcher.say(f"refit of {winner.finalist.key}: {like.best_epoch} epochs on train and validation together")
+        watcher.say(f"refit of {winner.finalist.key}: {counted(like.best_epoch, 'epoch')} on train and validation")
         outcome = run_confirmatory([run], settings, workspace, address, watcher)
         found = find_run(confirm, run)
     if found is None or (outcome is not None and outcome.interrupted):

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from dashboards.text import counted
 from studies.promotion.vault import called
 
 
@@ -74,8 +75,8 @@ def promotion_lines(record: Mapping[str, Any]) -> list[str]:
         lines.append(f"test images with the lowest mIoU: {shown}")
     if refit := record.get("refit"):
         lines.append(
-            f"weights: a refit on the {refit['images']} images of train and validation, {refit['epochs']} epochs with "
-            f"the rates of seed {refit['follows']['seed']}; validation is that of trial {record['trial']} before it"
+            f"weights: a refit on the {refit['images']} images of train and validation, "
+            f"{counted(refit['epochs'], 'epoch')} with the rates of seed {refit['follows']['seed']}; validation is that of trial {record['trial']} before it"
         )
     lines.append(f"test is {record['gap']:+.4f} from validation; intervals: {_how(test['resampling'])}")
     return lines
