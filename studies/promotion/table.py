@@ -76,7 +76,8 @@ def promotion_lines(record: Mapping[str, Any]) -> list[str]:
     if refit := record.get("refit"):
         lines.append(
             f"weights: a refit on the {refit['images']} images of train and validation, "
-            f"{counted(refit['epochs'], 'epoch')} with the rates of seed {refit['follows']['seed']}; validation is that of trial {record['trial']} before it"
+            f"{counted(refit['epochs'], 'epoch')} with the rates of seed {refit['follows']['seed']}; validation is "
+            f"that of trial {record['trial']} before it"
         )
     lines.append(f"test is {record['gap']:+.4f} from validation; intervals: {_how(test['resampling'])}")
     return lines
