@@ -18,7 +18,7 @@ from search.records.live import Snapshot
 from search.records.study import StudyRecord, TrialRecord
 
 # What the promotion's own page shows.
-PROMOTION = ("promotion", "promoted-pictures", "finalists")
+PROMOTION = ("promotion", "confusion", "promoted-pictures", "finalists")
 SLICE = "slice-"
 # What is computed for seconds comes last.
 LAST = ("importance-methods", "importance-classes", "interactions")
@@ -65,9 +65,14 @@ def figures_of(study: StudyRecord) -> dict[str, tuple[Draw, Callable[[StudyRecor
 
 
 def promotion_figures(study: StudyRecord) -> dict[str, Draw]:
-    """What draws each figure of the promotion's page: finalists only where some were compared, pictures where kept."""
+    """What draws each figure of the promotion's page: finalists only where some were compared, the rest where kept."""
     record = study.facts.get("promotion", {})
-    has = {"finalists": bool(record.get("choice")), "promoted-pictures": "worst" in record.get("test", {})}
+    test = record.get("test", {})
+    has = {
+        "finalists": bool(record.get("choice")),
+        "confusion": "confusion" in test,
+        "promoted-pictures": "worst" in test,
+    }
     return {key: FIGURES[key][0] for key in PROMOTION if has.get(key, True)}
 
 
