@@ -1,6 +1,6 @@
 """What records cost through real Ray: 500 trials against Ray Tune's own random search, which records nothing.
 
-Once with epochs of a tenth of a second, spent waiting as a driver's processor waits for a GPU, and once with epochs
+Once with epochs of a fifth of a second, spent waiting as a driver's processor waits for a GPU, and once with epochs
 that take no time at all, where nothing hides what is written.
 """
 
@@ -51,7 +51,7 @@ def run_ray(root: Path, trials: int, trainable: type[PeerReporting]) -> float:
 
 
 def compare() -> Comparison:
-    """Trials of a second each."""
+    """Trials of two seconds each."""
     own, peer = _measure(Paced, PeerPaced)
     return _comparison(
         "overhead",

@@ -13,7 +13,7 @@ from ray.tune import Trainable
 from trainables.protocol import Context, EpochResult
 from trainables.settings import TrialSettings
 
-EPOCHS, EPOCH_S = 10, 0.1
+EPOCHS, EPOCH_S = 10, 0.2
 
 
 def figures(lr: float, epoch: int) -> tuple[int, float]:
@@ -51,7 +51,7 @@ class Reporting:
 
 
 class Paced(Reporting):
-    """An epoch waits a tenth of a second, as for a device: trials of a second each."""
+    """An epoch waits for a fifth of a second, as for a device: trials of two seconds each."""
 
     def run_epoch(self, epoch: int) -> EpochResult:
         time.sleep(EPOCH_S)
