@@ -36,7 +36,7 @@ class Served:
         return f"/study/{study_key(name)}{path}"
 
     def get(self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
         try:
             connection.request(method, path, headers=dict(headers or {}))
             answer = connection.getresponse()
@@ -58,4 +58,4 @@ def serving(root: Path, *, host: str = "127.0.0.1", token: str | None = None, tr
             yield Served(port)
         finally:
             server.should_exit = True
-            thread.join(timeout=30)
+            thread.join(timeout=180)

@@ -30,7 +30,7 @@ def test_it_is_drawn_without_a_complaint(tmp_path: Path, browser: Browser, width
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
     opened.goto(page.as_uri())
-    opened.wait_for_selector("html[data-drawn=true]", timeout=60_000)
+    opened.wait_for_selector("html[data-drawn=true]", timeout=180_000)
     drawn = opened.eval_on_selector_all(".plot", "all => all.filter(one => one.data).map(one => one.id)")
     assert drawn == ["classes", "unlabelled"]
     assert opened.locator("#contaminated-title").count() == 1

@@ -253,7 +253,7 @@ def test_it_says_where_it_is_and_ctrl_c_ends_it(tmp_path: Path) -> None:
         assert ">terrain</a>" in page
         served.get("/?token=sixteen%26characters")
         running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=30) == 130
+        assert running.wait(timeout=180) == 130
         assert running.stdout.read() == ""
     assert sorted(os.listdir(tmp_path)) == ["cache", "optuna.journal", "studies"]
 

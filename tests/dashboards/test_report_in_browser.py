@@ -57,7 +57,7 @@ def open_report(browser: Browser, path: Path, width: int = 1200, scheme: str = "
     page.on("request", lambda request: opened.requests.append(request.url))
     page.on("dialog", lambda dialog: opened.complaints.append(f"dialog: {dialog.message}"))
     page.goto(path.as_uri())
-    page.wait_for_selector("html[data-drawn=true]", timeout=60_000)
+    page.wait_for_selector("html[data-drawn=true]", timeout=180_000)
     return opened
 
 

@@ -90,7 +90,7 @@ def running_cluster(home: Path, *, nodes: int, cpus: int, gpus: int) -> Iterator
     finally:
         process.stdin.close()
         process.stdout.close()
-        process.wait(timeout=60)
+        process.wait(timeout=180)
 
 
 def write_users_module(folder: Path, name: str, gate: Path | None = None) -> None:

@@ -216,7 +216,7 @@ class Drivers:
         assert self._server.stdout is not None
         self._server.stdin.close()
         self._server.stdout.close()
-        assert self._server.wait(timeout=60) == 0
+        assert self._server.wait(timeout=180) == 0
 
     def _ask(self, wanted: Mapping[str, Any]) -> int:
         assert self._server.stdin is not None

@@ -220,7 +220,7 @@ def test_the_slurm_script_ends_its_driver_in_order_on_sigterm(tmp_path: Path) ->
             time.sleep(0.05)
         job.send_signal(signal.SIGTERM)
         said = job.stdout.read()
-        assert job.wait(timeout=60) == 130, said
+        assert job.wait(timeout=180) == 130, said
     assert "interrupted; go on with: contourney resume slurm" in said
     study = open_study("slurm", Workspace.open(tmp_path / "w"))
     assert not study.get_trials(states=(TrialState.RUNNING,))

@@ -228,7 +228,7 @@ def test_a_running_driver_stops_a_trial_runs_an_enqueued_one_and_ends(
     (place.root / "go").unlink()
     ended = contourney("stop", "asked", *words)
     assert (ended.returncode, ended.stdout) == (0, "the driver ends in order; its open trials wait to go on\n")
-    out = driver.communicate(timeout=60)[0]
+    out = driver.communicate(timeout=180)[0]
     assert driver.returncode == 130
     assert "go on with: contourney resume asked" in out
     trials = open_study("asked", place).trials

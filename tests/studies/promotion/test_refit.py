@@ -143,7 +143,7 @@ def promote_and_kill(place: Workspace) -> int:
                 break
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait(timeout=60) == -signal.SIGKILL
+        assert process.wait(timeout=180) == -signal.SIGKILL
     return len(rows_of(folder))
 
 

@@ -54,7 +54,7 @@ def test_two_builders_at_once_build_once(tmp_path: Path, make_folder: Callable[.
     cache, flag = tmp_path / "cache", tmp_path / "go"
     builders = [start_builder(settings, cache, flag) for _ in range(2)]
     flag.touch()
-    opened = sorted(int(builder.communicate(timeout=60)[0]) for builder in builders)
+    opened = sorted(int(builder.communicate(timeout=180)[0]) for builder in builders)
     assert [builder.returncode for builder in builders] == [0, 0]
     # One read its 36 images, the other waited and read none.
     assert opened[0] == 0
@@ -74,7 +74,7 @@ def test_a_killed_builder_leaves_nothing_usable_and_blocks_no_one(
         assert time.monotonic() < deadline
         time.sleep(0.001)
     builder.send_signal(signal.SIGKILL)
-    assert builder.wait(timeout=60) == -signal.SIGKILL
+    assert builder.wait(timeout=180) == -signal.SIGKILL
     builder.communicate()
     assert [name for name in folders(cache) if "building" not in name] == []
     assert not (cache / "stamps").exists()
