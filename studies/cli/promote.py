@@ -4,6 +4,7 @@ Torch and Ray take seconds to import: the commands that need them import them wh
 """
 
 import json
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -60,6 +61,8 @@ def promote(
     console = console_of_lines(stderr=as_json)
     from studies.promotion import promote as promotion
 
+    # A node that is taken back says SIGTERM; outside of training that is an interruption like any other.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if trial is None and not row and seed is None and promotion.has_replicates(name, place):
             settings = load_settings(name, place)
@@ -74,6 +77,8 @@ def promote(
         # While runs are trained, Ctrl-C is an outcome; here it came before or after.
         console.print("interrupted; go on with the same command again", markup=False, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if as_json:
         print(json.dumps(records[0] if len(records) == 1 else records, indent=2))
         return

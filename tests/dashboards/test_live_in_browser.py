@@ -19,7 +19,7 @@ POINTS = "one => one.querySelectorAll('.scatterlayer .point').length"
 PAPER = "one => one._fullLayout.paper_bgcolor"
 RANGES = "one => [one._fullLayout.xaxis.range, one._fullLayout.yaxis.range].flat()"
 # Bounds of waits, not durations: the page looks every two seconds.
-WAIT_MS = 30_000
+WAIT_MS = 90_000
 
 
 @dataclass

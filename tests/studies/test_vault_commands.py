@@ -1,6 +1,8 @@
 """`contourney vault`: what was opened, and whether the ledger is whole."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import optuna
@@ -75,3 +77,16 @@ def test_a_workspace_without_openings_says_so_and_gets_no_ledger(tmp_path: Path,
     optuna.create_study(study_name="s", storage=storage)
     assert call("vault", command, "--workspace", str(tmp_path)) == (0, "no test split was opened\n", "")
     assert optuna.get_all_study_names(storage) == ["s"]
+
+
+def test_a_sigterm_outside_of_training_is_an_interruption(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken_back(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("studies.promotion.promote.promote", taken_back)
+    code, out, _ = call("promote", "terrain", "--trial", "0", "--workspace", str(tmp_path))
+    assert (code, out) == (130, "interrupted; go on with the same command again\n")
+    assert signal.getsignal(signal.SIGTERM) is before
