@@ -50,9 +50,10 @@ class Loaded:
     @property
     def words(self) -> str:
         """What was read, in a few words."""
+        trials = f"index: {self.trials} trial{'' if self.trials == 1 else 's'}"
         if self.new_records + self.new_rows == 0:
-            return f"index: {self.trials} trials, none of them changed since it was built; opened"
-        return f"index: {self.trials} trials; {self.new_records} new records and {self.new_rows} new epochs read"
+            return f"{trials}, none changed since it was built; opened"
+        return f"{trials}; {self.new_records} new records and {self.new_rows} new epochs read"
 
 
 @dataclass(frozen=True)

@@ -239,11 +239,13 @@ def test_it_says_where_it_is_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*command, "--workspace", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
         text=True,
+        # A shell starts what it runs in the background with SIGINT ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:  # fmt: skip
         assert running.stdout is not None
         assert running.stdout.readline().startswith("index: none yet; all records are read once")
         built = running.stdout.readline()
-        assert re.fullmatch(r"index: 1 trials; \d+ new records and 2 new epochs read in \d+\.\d s\n", built)
+        assert re.fullmatch(r"index: 1 trial; \d+ new records and 2 new epochs read in \d+\.\d s\n", built)
         line = running.stdout.readline()
         address, _, rest = line.removeprefix("dashboard: ").partition(" ")
         assert rest == "(Ctrl-C ends it)\n"

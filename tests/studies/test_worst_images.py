@@ -140,7 +140,7 @@ def test_other_data_are_refused(call: Call, trained: Workspace, tmp_path: Path) 
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no browser: apt-get install chromium")
 def test_every_figure_is_a_file_with_the_traces_it_has(call: Call, trained: Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "figures"
-    code, out, err = call("--figures", str(folder), "--format", "svg")
+    code, out, err = call("--worst-images", "--figures", str(folder), "--format", "svg")
     assert (code, err) == (0, "")
     figures = {
         key: figure
