@@ -110,7 +110,7 @@ def test_the_second_start_reads_nothing_and_finds_the_same(builder: Builder, tmp
     lines.clear()
     second = Looking(tmp_path)
     assert second.loaded == Loaded(8, 0, 0)
-    assert second.loaded.words == "index: 8 trials, none of them changed since it was built; opened"
+    assert second.loaded.words == "index: 8 trials, none changed since it was built; opened"
     assert (first.unindexed, second.unindexed) == (True, False)
     assert sum(lines) == 0
     assert_true(second, builder)
