@@ -1,6 +1,9 @@
 """The proof of a promotion: three finalists, three other seeds of each, one evaluation on the test split."""
 
+import getpass
+import platform
 import re
+import socket
 
 from benchmarks.check_promotion import check_promotion, check_second_opening_refused
 from benchmarks.command import contourney
@@ -41,7 +44,19 @@ def prove_promote(proof: Proof) -> list[Figure | Block]:
         Figure(
             "a second opening is refused, exit code 2", refusal, f"contourney promote {MOBILENET} {' '.join(workspace)}"
         ),
-        Block(f"`{ledger.typed}`:\n\n```\n{ledger.stdout.rstrip()}\n```"),
+        Block(f"`{ledger.typed}`:\n\n```\n{_nobody(ledger.stdout.rstrip())}\n```"),
         Block("The model card that the promotion wrote, whole:"),
-        Block(re.sub(r"^#", "###", card, flags=re.MULTILINE)),
+        Block(re.sub(r"^#", "###", _nowhere(card, proof), flags=re.MULTILINE)),
     ]
+
+
+def _nobody(text: str) -> str:
+    """The ledger's lines without who ran the proof."""
+    return text.replace(f"{getpass.getuser()}@{socket.gethostname()}", "USER@HOST")
+
+
+def _nowhere(card: str, proof: Proof) -> str:
+    """The card, whose text is escaped for Markdown, without this machine's places and platform."""
+    for word, place in (("WEIGHTS", str(proof.weights)), ("PLATFORM", platform.platform())):
+        card = card.replace(place.replace("_", "\\_"), word)
+    return card

@@ -124,7 +124,7 @@ def _optimism(choice: dict[str, Any]) -> list[str]:
     """None where the replicates were measured on other images than the search."""
     if choice["optimism"] is None:
         return []
-    return [f"The best single value of the search was {choice['optimism']:+.4f} above its own mean over other seeds."]
+    return [f"The best single value of the search less its own mean over other seeds: {choice['optimism']:+.4f}."]
 
 
 def _choice(study: StudyRecord) -> dict[str, Any] | None:

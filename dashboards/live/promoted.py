@@ -49,7 +49,7 @@ def choice_facts(study: StudyRecord) -> list[dict[str, str]]:
         if choice
         else None,
         "weights": WEIGHTS.get(record.get("weights_from", "")),
-        "optimism": f"the best single value was {choice['optimism']:+.4f} above its own mean over other seeds"
+        "optimism": f"the best single value less its own mean over other seeds: {choice['optimism']:+.4f}"
         if choice.get("optimism") is not None
         else None,
         "spread of seeds": f"{choice['seed_sd']:.4f} (standard deviation, pooled)" if choice else None,

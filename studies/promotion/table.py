@@ -86,8 +86,8 @@ def promotion_lines(record: Mapping[str, Any]) -> list[str]:
 def _choice_lines(choice: Mapping[str, Any]) -> list[str]:
     lines = [f"seeds alone spread by {choice['seed_sd']:.4f}"]
     if choice["optimism"] is not None:
-        optimism = f"{choice['optimism']:+.4f} above its own mean over other seeds"
-        lines = [f"the best single value of the search was {optimism}; {lines[0]}"]
+        less = f"less its own mean over other seeds: {choice['optimism']:+.4f}"
+        lines = [f"the best single value of the search {less}; {lines[0]}"]
     for pair in choice["pairs"]:
         first, second = pair["trials"]
         shown = "" if pair["p_holm"] < 0.05 else ": not shown to differ"
