@@ -131,7 +131,12 @@ def test_a_choice_by_replicates_is_shown_with_finalists_pairs_and_intervals(tmp_
         "0.5500 to 0.6400",
     ):
         assert words in page
-    for words in ("in 3 images: unreliable", "3 other seeds each, a screen", "-0.0500", "its own mean over other seeds: +0.0123"):
+    for words in (
+        "in 3 images: unreliable",
+        "3 other seeds each, a screen",
+        "-0.0500",
+        "its own mean over other seeds: +0.0123",
+    ):
         assert words in page
 
 
