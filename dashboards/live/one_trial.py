@@ -1,4 +1,4 @@
-"""One trial as tables: its epochs, its settings, the end of its log."""
+"""One trial as tables: its epochs, its settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,6 @@ from typing import Any
 from dashboards.outcomes import outcome
 from dashboards.text import shown, shown_score, shown_seconds
 from search.records.study import StudyRecord, TrialRecord
-
-LOG_BYTES, LOG_LINES = 65536, 200
 
 
 def trial_curves_table(trial: TrialRecord) -> list[dict[str, Any]]:
@@ -58,28 +56,6 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         path = f"{above}{key}"
         found |= flat(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
     return found
-
-
-def log_tails(trial: TrialRecord) -> dict[str, str]:
-    """The last lines of the logs in the trial's folder, by file name."""
-    tails = {}
-    for path in sorted(trial.folder.glob("*.log")):
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-        tails[path.name] = "\n".join(lines[-LOG_LINES:])
-    return tails
-
-
-def no_log_words(trial: TrialRecord) -> str:
-    """Where to look for what a trial printed whose folder has no log."""
-    workers = ", ".join(dict.fromkeys(row.worker for row in trial.rows))
-    if not workers:
-        return "The trial's folder has no log file, and no epoch says which worker trained it."
-    return (
-        f"The trial's folder has no log file. What a worker prints is in Ray's logs of its node, "
-        f"/tmp/ray/session_latest/logs/worker-*-PID.out; node and process of this trial: {workers}."
-    )
 
 
 def _best_words(trial: TrialRecord) -> str:

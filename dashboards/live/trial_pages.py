@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from dashboards.figures.class_difference import draw_class_difference
 from dashboards.figures.curves import draw_curves
-from dashboards.live import one_trial, trial_figures
+from dashboards.live import logs, one_trial, trial_figures
 from dashboards.live.drawing import figure_json
 from dashboards.live.overview import compared_classes, compared_results, compared_settings, mlflow_link
 from dashboards.live.site import Page, Site, first_words, json_response, number_in, trial_of
@@ -45,8 +45,8 @@ class TrialPages:
                 "settings": one_trial.settings_table(study, trial),
                 "epochs": one_trial.trial_curves_table(trial),
                 "missing": missing,
-                "logs": one_trial.log_tails(trial),
-                "no_log": one_trial.no_log_words(trial),
+                "logs": logs.log_tails(trial),
+                "no_log": logs.no_log_words(trial),
                 "error": trial.attrs.get("error"),
                 "run_id": run_id,
                 "run_link": mlflow_link(self._site.tracking, run_id),
