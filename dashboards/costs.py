@@ -6,11 +6,6 @@ from collections.abc import Sequence
 from search.records.study import TrialRecord
 
 
-def device_seconds(trial: TrialRecord) -> float | None:
-    """Device time of all recorded epochs, None where none is here."""
-    return sum(row.device_s for row in trial.rows) if trial.rows else None
-
-
 def trained_parameters(trial: TrialRecord) -> int | None:
     """The number of parameters that were trained, None where not recorded."""
     count = trial.attrs.get("trainable_parameters")

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboards.costs import device_seconds, latency_device, latency_ms, shown_ms, trained_parameters
+from dashboards.costs import latency_device, latency_ms, shown_ms, trained_parameters
 from dashboards.frame import caption, frame, missing, why_no_value
 from dashboards.outcomes import Outcome, is_better, ranked
 from dashboards.palette import SECOND
@@ -40,7 +40,7 @@ def cost_table(study: StudyRecord) -> list[dict[str, Any]]:
         {
             "trial": trial.number,
             "value": trial.value,
-            SECONDS: device_seconds(trial),
+            SECONDS: trial.device_s,
             PARAMETERS: trained_parameters(trial),
             LATENCY: latency_ms(trial, device),
         }
