@@ -5,12 +5,14 @@
 #
 # The same command again goes on with the study. Sixty seconds before the time is over, and on
 # `scancel --batch --signal=TERM JOB`, the driver is told to end: open trials wait, records are closed.
+# Nodes are the job's alone: `ray symmetric-run` starts beside no other Ray of yours, and ends by stopping all of them.
 # `ray` and `contourney` must be on PATH on every node; WORKSPACE must be a folder that all nodes share, or trials' files
 # go to a URI with --storage. What only the driver may know (OPTUNA_STORAGE, MLFLOW_TRACKING_URI, passwords) is exported
 # by the file that DRIVER_ENV names: Slurm would hand the submitter's environment to every worker.
 #SBATCH --job-name=contourney
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
+#SBATCH --exclusive
 #SBATCH --cpus-per-task=16
 #SBATCH --gpus-per-node=2
 #SBATCH --time=24:00:00

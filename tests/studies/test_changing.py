@@ -57,6 +57,8 @@ def place(done: Path, tmp_path: Path) -> Workspace:
     study = open_study(NAME, place, write=True)
     settings = study.user_attrs["study"]
     study.set_user_attr("study", {**settings, "search": {**settings["search"], "trials": 8}})
+    # Given, not drawn: with sgd it would lack a momentum, and so not have begun.
+    study.enqueue_trial({"optimizer.lr": 2e-3, "optimizer.name": "adamw"})
     started = study.ask()
     started.suggest_float("optimizer.lr", 1e-4, 1e-2, log=True)
     started.suggest_categorical("optimizer.name", ["adamw", "sgd"])

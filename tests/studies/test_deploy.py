@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from ray._private.services import find_gcs_addresses
 from ruamel.yaml import YAML
 
 from studies.stored import open_study
 from studies.workspace import DRIVER_VARIABLES, Workspace
+from tests.studies.cluster_process import children
 from tests.studies.running import ROOT, environment, ready
 
 DEPLOY = ROOT / "deploy"
@@ -173,12 +173,21 @@ def test_a_study_that_is_there_is_gone_on_with(tmp_path: Path, there: str, expec
     assert ("--trials 3" in done.stdout) == (there == "2")
 
 
+def alone_on_its_machine() -> list[str]:
+    """What to run a command with, so that it sees no processes but its own: a PID namespace.
+
+    `ray symmetric-run` refuses to start beside another Ray, and ends by stopping every Ray of its user's that it sees.
+    """
+    command = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--pid", "--fork", "--mount-proc"]
+    if sys.platform != "linux" or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip(f"`ray symmetric-run` would stop every Ray of this machine, and `{' '.join(command)}` cannot run")
+    return [*command, "--kill-child"]
+
+
 @pytest.mark.slow
 def test_the_slurm_script_ends_its_driver_in_order_on_sigterm(tmp_path: Path) -> None:
     """Slurm's own commands are replaced: one node, whose step is a child of the script. Ray is real."""
-    # What the command asks itself.
-    if find_gcs_addresses():
-        pytest.skip("a Ray is running on this machine, and `ray symmetric-run` ends by stopping all of them")
+    alone = alone_on_its_machine()
     fake(tmp_path / "bin", "scontrol", "echo 127.0.0.1")
     fake(tmp_path / "bin", "srun", 'while [ "$1" != ray ]; do shift; done; exec "$@"')
     fake(tmp_path / "bin", "contourney", f'exec {sys.executable} -m studies.cli "$@"')
@@ -205,7 +214,7 @@ def test_the_slurm_script_ends_its_driver_in_order_on_sigterm(tmp_path: Path) ->
         RAY_USAGE_STATS_ENABLED="0",
     )
     with subprocess.Popen(
-        ["bash", str(DEPLOY / "slurm.sh"), str(tmp_path / "study.yaml"), "slurm"],
+        [*alone, "bash", str(DEPLOY / "slurm.sh"), str(tmp_path / "study.yaml"), "slurm"],
         cwd=tmp_path,
         env=seen,
         stdout=subprocess.PIPE,
@@ -218,7 +227,8 @@ def test_the_slurm_script_ends_its_driver_in_order_on_sigterm(tmp_path: Path) ->
             assert job.poll() is None, job.stdout.read()
             assert time.monotonic() < until
             time.sleep(0.05)
-        job.send_signal(signal.SIGTERM)
+        (script,) = children(job.pid)
+        os.kill(script, signal.SIGTERM)
         said = job.stdout.read()
         assert job.wait(timeout=180) == 130, said
     assert "interrupted; go on with: contourney resume slurm" in said
