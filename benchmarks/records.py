@@ -12,6 +12,7 @@ from mlflow.entities import Run
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.pool import NullPool
 
 from benchmarks.expect import ProofError
 
@@ -48,7 +49,8 @@ class Records:
 def open_records(workspace: Path, storage: str | None = None) -> BaseStorage | None:
     """Optuna's storage at a database URL, by default the workspace's journal; None where there is no journal yet."""
     if storage is not None:
-        return RDBStorage(storage)
+        # Optuna has no end for a storage: no connection is kept that nobody closes.
+        return RDBStorage(storage, engine_kwargs={"poolclass": NullPool})
     journal = workspace / "optuna.journal"
     return JournalStorage(JournalFileBackend(str(journal))) if journal.is_file() else None
 

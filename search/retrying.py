@@ -24,6 +24,8 @@ LONGEST_WAIT_S = 5.0
 # A driver's storage may be away this long, any other's not so long: a restart takes seconds.
 DRIVER_PATIENCE_S = 300.0
 PATIENCE_S = 30.0
+# Once an end is asked for: a machine that is taken away gives half a minute for all of it.
+ENDING_PATIENCE_S = 10.0
 # How old the knowledge that the lease is held may be at a write.
 LEASE_CHECK_S = 1.0
 
@@ -104,6 +106,10 @@ class RetryingStorage(BaseStorage):
     def guard(self, lease: Lease, say: Callable[[str], None]) -> None:
         """Write under `lease` alone, with a driver's patience; `say` is told when the server goes and comes."""
         self._lease, self._say, self._patience_s = lease, say, DRIVER_PATIENCE_S
+
+    def hurry(self) -> None:
+        """Wait ENDING_PATIENCE_S at most from now on, also in the call under way; a signal handler may call it."""
+        self._patience_s = ENDING_PATIENCE_S
 
     create_new_study = _tried(BaseStorage.create_new_study, write=True)
     set_study_user_attr = _tried(BaseStorage.set_study_user_attr, write=True)
@@ -235,6 +241,12 @@ def guard_storage(storage: BaseStorage, lease: Lease, say: Callable[[str], None]
     """As `guard`, for a storage."""
     if isinstance(storage, RetryingStorage):
         storage.guard(lease, say)
+
+
+def hurry(study: optuna.Study) -> None:
+    """An end is asked for: a server that is away is given up soon; a journal has none."""
+    if isinstance(study._storage, RetryingStorage):
+        study._storage.hurry()
 
 
 def is_connection_error(error: BaseException) -> bool:

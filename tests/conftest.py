@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,14 @@ def postgres() -> Iterator[Postgres]:
     """A private PostgreSQL cluster, which every test leaves running; skipped aloud where it is not installed."""
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def connections_are_closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A database connection that a test leaves open fails this test, not whichever runs when it is collected."""
+    yield
+    if "postgres" in request.fixturenames:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from ray import tune
 from search.bridge import ERROR_CHARACTERS, Bridge, Proposal
 from search.budget import Budget
 from search.ray_searcher import RayScheduler, RaySearcher, RaySession, RayStopper
+from search.retrying import hurry
 from search.space import Space
 from search.states import VIOLATIONS, Reason
 from studies.files.study_settings import StudySettings
@@ -132,7 +133,7 @@ def run_trials(
 
     with RaySession(name, bridge, configure, ends, settings.resources.retries) as session:
         try:
-            with _signals(run):
+            with _signals(run, study):
                 tune.run(
                     _worker(slots),
                     name="tune",
@@ -182,7 +183,7 @@ def is_hopeless(ends: Mapping[Reason, int]) -> bool:
 
 
 @contextmanager
-def _signals(run: Run) -> Iterator[None]:
+def _signals(run: Run, study: optuna.Study) -> Iterator[None]:
     """Ctrl-C or SIGTERM once: end in order. A second Ctrl-C: leave at once; resume still works."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -192,6 +193,7 @@ def _signals(run: Run) -> Iterator[None]:
         if run.interrupted and number == signal.SIGINT:
             os._exit(130)
         run.interrupted = True
+        hurry(study)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

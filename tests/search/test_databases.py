@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from search.bridge import take_over
 from search.lease import LeaseLost, LeaseTaken, PostgresLease, open_lease
 from search.records.lease import LeaseRecord, read_lease
-from search.retrying import guard
+from search.retrying import guard, hurry
 from search.storage import StorageError, StorageLost, masked, open_storage, shown
 from tests.search.tabulated import EPOCHS, Records, open_bridge, row, run_side_by_side, value_at
 from tests.search.test_storage import holding
@@ -235,6 +235,29 @@ def test_a_storage_that_stays_away_stops_its_driver(
     assert PASSWORD not in f"{lost.value}{said}"
     assert len(said) == 1
     assert take_over(reopen(url)) == [0]
+
+
+def test_an_end_that_is_asked_for_does_not_wait_long(
+    postgres: Postgres, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.retrying.ENDING_PATIENCE_S", 0.5)
+    study = new_study(url)
+
+    def say(text: str) -> None:
+        # The driver is signalled in the middle of a call, as soon as it waits.
+        assert "trying again for up to 5 minutes" in text
+        hurry(study)
+
+    with PostgresLease(url, "s") as lease:
+        guard(study, lease, say)
+        bridge = open_bridge(study)
+        bridge.ask()
+        postgres.stop()
+        try:
+            with pytest.raises(StorageLost, match=r"has not answered for 0.5 s"):
+                bridge.report(0, row(1, 0.5))
+        finally:
+            postgres.start()
 
 
 def test_a_wrong_password_is_refused_and_no_password_shown(postgres: Postgres, url: str) -> None:

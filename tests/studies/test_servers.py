@@ -1,6 +1,7 @@
 """A study against real servers through the real command line: PostgreSQL for Optuna, MLflow over HTTP."""
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
@@ -81,6 +82,34 @@ def test_a_study_goes_on_while_postgresql_restarts(
     assert curves_in_mlflow(name, mlflow_server.url) == {
         trial.number: sorted(trial.intermediate_values.items()) for trial in study.trials
     }
+
+
+def test_ctrl_c_while_postgresql_is_away_ends_the_study_soon(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, name = postgres.database(), "left"
+    with launch(tmp_path, name, OPTUNA_STORAGE=storage) as process:
+        assert process.stdout is not None
+        lines = []
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith("[2/"):
+                    postgres.stop()
+                if "does not answer" in line:
+                    process.send_signal(signal.SIGINT)
+            # Five minutes are what the driver waits when nobody asks it to end.
+            assert process.wait(timeout=120) == 1, "".join(lines)
+        finally:
+            postgres.start()
+    text = "".join(lines)
+    assert "start it, then go on with contourney resume" in text
+    assert "Traceback" not in text
+    monkeypatch.setenv("OPTUNA_STORAGE", storage)
+    # What a driver finds that was killed: the next one takes it over (tests/search/test_databases.py).
+    states = [trial.state for trial in open_study(name, Workspace.open(tmp_path / "w")).trials]
+    assert states.count(TrialState.COMPLETE) >= 2
+    assert TrialState.FAIL not in states
 
 
 def test_an_mlflow_that_is_gone_ends_no_study_and_no_password_is_anywhere(
