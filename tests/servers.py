@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
@@ -40,10 +41,15 @@ def wait_for(condition: Callable[[], Any], what: str, bound_s: float = BOUND_S) 
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback address that nobody listens on now, and that the system gives to nobody unasked.
+
+    A server that is stopped and started again in a test finds it free, however many connections others make meanwhile.
+    """
+    for port in SystemRandom().sample(range(20000, 32000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port between 20000 and 32000")
 
 
 def postgres_binaries() -> Path | None:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from ruamel.yaml import YAML
 
 from studies.stored import open_study
 from studies.workspace import DRIVER_VARIABLES, Workspace
+from tests.servers import free_port
 from tests.studies.cluster_process import children
 from tests.studies.running import ROOT, environment, ready
 
@@ -198,15 +198,12 @@ def test_the_slurm_script_ends_its_driver_in_order_on_sigterm(tmp_path: Path) ->
         "space:\n  model.width: {choices: [1, 7]}\nsearch: {sampler: {name: random}, trials: 100000}\n"
         "resources: {workers: 1}\n"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     seen = environment(
         PATH=f"{tmp_path / 'bin'}{os.pathsep}{BIN}{os.pathsep}{os.environ['PATH']}",
         WORKSPACE=str(ready(tmp_path / "w")),
         CONTOURNEY_DEPLOY=str(DEPLOY),
         DRIVER_ENV=str(tmp_path / "driver.env"),
-        RAY_PORT=str(port),
+        RAY_PORT=str(free_port()),
         SLURM_JOB_ID="7",
         SLURM_JOB_NODELIST="here",
         SLURM_JOB_NUM_NODES="1",
