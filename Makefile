@@ -32,9 +32,9 @@ demo: install
 	@echo "$(BIN)/contourney promote $(DEMO) --workspace $(WORKSPACE)"
 	@echo "your own data: $(BIN)/contourney show camvid-unet > study.yaml, then $(BIN)/contourney launch study.yaml --data ROOT"
 
-# Three at a time, each file's tests together: much of the time goes into waiting for servers and processes.
+# Two at a time, each file's tests together: much of the time goes into waiting for servers and processes.
 test: install
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """The real command line in processes of its own."""
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
+from tests.studies.forking import ForkedCommands
+
 ROOT = Path(__file__).resolve().parents[2]
+BOUND_S = 300.0
 
 
 def command(*arguments: str) -> list[str]:
@@ -24,10 +28,21 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def contourney(*arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300, check=False
-    )
+    """Run a command to its end, in a process of its own."""
+    seen = environment(**more)
+    if any(name.startswith("PYTHON") for name in more):
+        # What an interpreter reads as it starts.
+        return subprocess.run(
+            command(*arguments), cwd=cwd, env=seen, capture_output=True, text=True, timeout=BOUND_S, check=False
+        )
+    return _forked().run(arguments, cwd, seen, BOUND_S)
+
+
+@cache
+def _forked() -> ForkedCommands:
+    commands = ForkedCommands(environment())
+    atexit.register(commands.close)
+    return commands
 
 
 def ready(root: Path) -> Path:
