@@ -10,6 +10,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CASES = [
     ("trainables.trial_run", {"ray", "optuna", "mlflow", "plotly", "search", "studies", "dashboards"}),
     ("trainables.fit", {"ray", "optuna", "mlflow", "plotly", "search", "studies", "dashboards"}),
+    # Seconds of imports that only models over timm's encoders, and augmentation, need.
+    ("trainables.check", {"timm", "torchvision", "segmentation_models_pytorch", "albumentations"}),
+    ("trainables.segmentation", {"timm", "torchvision", "segmentation_models_pytorch", "albumentations"}),
     ("search.bridge", {"torch", "timm", "albumentations", "mlflow", "plotly", "trainables", "studies", "dashboards"}),
     ("search.ray_searcher", {"torch", "timm", "albumentations", "mlflow", "trainables", "studies", "dashboards"}),
     ("search.records.study", {"ray", "torch", "mlflow", "plotly", "trainables", "studies", "dashboards"}),

@@ -1,10 +1,9 @@
 """Proof that what a trial declared is what it does."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from albumentations import Compose
 from torch.optim import Optimizer
 
 from trainables.clip import GradientClip
@@ -19,6 +18,9 @@ from trainables.optimizers import part_rates
 from trainables.schedules import Schedule
 from trainables.settings import TrialSettings
 
+if TYPE_CHECKING:
+    from albumentations import Compose
+
 
 def prove_applied(
     settings: TrialSettings,
@@ -26,7 +28,7 @@ def prove_applied(
     optimizer: Optimizer,
     schedule: Schedule,
     criterion: Criterion,
-    pipeline: Compose,
+    pipeline: "Compose",
     inference: Inference,
     *,
     class_names: tuple[str, ...],

@@ -31,7 +31,6 @@ from trainables.protocol import Context, EpochResult, Pictures, State
 from trainables.replay import build_schedule
 from trainables.seeding import derive, seed_everything
 from trainables.settings import TrialSettings
-from trainables.sync_batch_norm import synchronise_batch_norm
 from trainables.train_pass import train_epoch
 from trainables.validation import Validation, validate
 
@@ -76,6 +75,9 @@ class SegmentationTrainable:
         net = build_model(settings.model, channels, len(self.class_names))
         ranks = self._ranks = context.ranks
         if ranks.sync_batch_norm:
+            # It imports timm, which takes seconds.
+            from trainables.sync_batch_norm import synchronise_batch_norm
+
             synchronise_batch_norm(net, context.device)
         self._inference = place(net, settings, context.device)
         weights_K = class_weights(settings.loss, train.pixels_NK, self.class_names, shown_N)

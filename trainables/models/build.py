@@ -3,7 +3,6 @@
 from functools import lru_cache
 from pathlib import Path
 
-import timm
 import torch
 
 from trainables.custom import is_own, reported
@@ -36,10 +35,8 @@ def build_model(settings: ModelSettings, channels: int, classes: int) -> Segment
 def check_model(settings: ModelSettings) -> None:
     """Raise ModelError, before any data is read, for a model that cannot be built or frozen as asked."""
     row = row_of(settings.name)
-    if row.over_timm and not timm.is_model(settings.encoder):
-        close = timm.list_models(f"*{settings.encoder.split('.')[0]}*")[:3]
-        hint = f"; close names: {', '.join(close)}" if close else "; timm.list_models() lists what there is"
-        raise ModelError(f"model.encoder: timm has no {settings.encoder!r}{hint}")
+    if row.over_timm:
+        _check_encoder(settings.encoder)
     whole_model = _whole_model_given(settings)
     if not row.over_timm and settings.unfreeze != "all" and not whole_model:
         raise ModelError(
@@ -58,6 +55,16 @@ def check_model(settings: ModelSettings) -> None:
     else:
         parts = _parts(plain.model_copy(update={"width": 1}))
     trained_parts(dict(parts), settings.unfreeze)
+
+
+def _check_encoder(name: str) -> None:
+    # It brings torchvision and takes seconds to import; other models do without.
+    import timm
+
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('.')[0]}*")[:3]
+        hint = f"; close names: {', '.join(close)}" if close else "; timm.list_models() lists what there is"
+        raise ModelError(f"model.encoder: timm has no {name!r}{hint}")
 
 
 @lru_cache(maxsize=64)

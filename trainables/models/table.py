@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import segmentation_models_pytorch as smp
 from torch import nn
 
 from trainables.custom import is_own, load_part
@@ -77,14 +76,15 @@ def _does_not_fit(settings: ModelSettings, error: Exception) -> ModelError:
     )
 
 
-def _over_timm(
-    decoder: Callable[..., Any], smallest_batch: int = 1, min_side: int = 1, **arguments: object
-) -> ModelRow:
-    """A decoder of segmentation_models.pytorch with its own defaults over a timm encoder."""
+def _over_timm(decoder: str, smallest_batch: int = 1, min_side: int = 1, **arguments: object) -> ModelRow:
+    """A decoder of segmentation_models.pytorch, by its class's name, with its own defaults over a timm encoder."""
 
     def build(settings: ModelSettings, channels: int, classes: int) -> SegmentationNet:
+        # It imports timm, which brings torchvision and takes seconds; other models do without.
+        import segmentation_models_pytorch as smp
+
         try:
-            net = decoder(
+            net = getattr(smp, decoder)(
                 encoder_name=f"tu-{settings.encoder}",
                 encoder_weights=True if settings.weights == DOWNLOAD else None,
                 in_channels=channels,
@@ -108,16 +108,16 @@ MODELS: Mapping[str, ModelRow] = {
     "fcn": ModelRow(_fcn, over_timm=False),
     "fcn_unpool": ModelRow(_fcn_unpool, over_timm=False),
     "resnet_fcn": ModelRow(_resnet_fcn),
-    "smp_unet": _over_timm(smp.Unet),
-    "unet++": _over_timm(smp.UnetPlusPlus),
-    "fpn": _over_timm(smp.FPN),
-    "pspnet": _over_timm(smp.PSPNet),
-    "deeplabv3": _over_timm(smp.DeepLabV3, smallest_batch=2),
-    "deeplabv3plus": _over_timm(smp.DeepLabV3Plus, smallest_batch=2),
-    "linknet": _over_timm(smp.Linknet),
-    "manet": _over_timm(smp.MAnet),
-    "pan": _over_timm(smp.PAN, smallest_batch=2, min_side=128),
-    "segformer": _over_timm(smp.Segformer),
+    "smp_unet": _over_timm("Unet"),
+    "unet++": _over_timm("UnetPlusPlus"),
+    "fpn": _over_timm("FPN"),
+    "pspnet": _over_timm("PSPNet"),
+    "deeplabv3": _over_timm("DeepLabV3", smallest_batch=2),
+    "deeplabv3plus": _over_timm("DeepLabV3Plus", smallest_batch=2),
+    "linknet": _over_timm("Linknet"),
+    "manet": _over_timm("MAnet"),
+    "pan": _over_timm("PAN", smallest_batch=2, min_side=128),
+    "segformer": _over_timm("Segformer"),
 }
 
 

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import timm
 import torch
-from timm.layers import LayerNorm2d
 from torch import nn
 
 LEVELS = 4
@@ -19,6 +17,10 @@ class TimmFeatures(nn.Module):
 
     def __init__(self, name: str, channels: int, pretrained: bool) -> None:
         super().__init__()
+        # timm brings torchvision and takes seconds to import; only models over one of its encoders need it.
+        import timm
+        from timm.layers import LayerNorm2d
+
         self.model: Any = timm.create_model(name, features_only=True, in_chans=channels, pretrained=pretrained)
         info = self.model.feature_info
         self.channels: list[int] = info.channels()[-LEVELS:]

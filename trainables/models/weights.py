@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import timm
 import torch
 from safetensors.torch import load_file
-from timm.models import adapt_input_conv
 from torch import nn
 
 from trainables.models.errors import ModelError
@@ -112,6 +110,8 @@ def _adapted(own: torch.Tensor | None, value: torch.Tensor) -> torch.Tensor:
     takes_colour = value.dim() == 4 and value.shape[1] == 3
     if own is None or not takes_colour or own.shape[1] == 3 or own.shape[0] != value.shape[0]:
         return value
+    from timm.models import adapt_input_conv
+
     adapted: torch.Tensor = adapt_input_conv(own.shape[1], value)
     return adapted
 
@@ -128,6 +128,8 @@ def _required(names: Collection[str]) -> set[str]:
 @lru_cache(maxsize=16)
 def _names_in_timm(encoder: str) -> frozenset[str]:
     """Names of all tensors of timm's plain network."""
+    import timm
+
     with torch.device("meta"):
         return frozenset(timm.create_model(encoder).state_dict())
 
