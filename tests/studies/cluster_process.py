@@ -21,14 +21,15 @@ def children(pid: int) -> list[int]:
 
 
 def lose(cluster: Cluster, node: Any) -> None:
-    """Kill a node's processes as a power failure would: its workers are not left to finish what they do."""
+    """Kill a node's processes as a power failure would: none is left to finish what it does, or to tell of another."""
     (raylet,) = node.all_processes["raylet"]
-    workers = children(raylet.process.pid)
-    # First the raylet: alive, it would tell of each worker's death instead of its own.
-    raylet.process.kill()
-    for worker in workers:
-        with suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGKILL)
+    others = children(raylet.process.pid)
+    # Alive, the raylet would tell of each worker's death, and the node's agents would tell of the raylet's.
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for one in others:
+            with suppress(ProcessLookupError):
+                os.kill(one, number)
+        raylet.process.kill()
     cluster.remove_node(node, allow_graceful=False)
 
 
