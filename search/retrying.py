@@ -208,7 +208,7 @@ class RetryingStorage(BaseStorage):
         if not told:
             self._say(
                 f"the Optuna storage {self._shown} does not answer ({self._reason(error)}); trying again for up to "
-                f"{self._patience_s / 60:g} minutes"
+                + (f"{self._patience_s / 60:g} minutes" if self._patience_s >= 60 else f"{self._patience_s:g} seconds")
             )
 
     def _note_back(self) -> None:

@@ -234,6 +234,7 @@ def test_a_storage_that_stays_away_stops_its_driver(
             postgres.start()
     assert PASSWORD not in f"{lost.value}{said}"
     assert len(said) == 1
+    assert said[0].endswith("trying again for up to 0.5 seconds")
     assert take_over(reopen(url)) == [0]
 
 
