@@ -18,7 +18,8 @@ TITLE_PX = 40
 EMPTY_PX = 160
 USUAL_WIDTH_PX = 700
 SIDES_PX, BOTTOM_PX = (12, 16), 12
-FEW_EPOCHS = 16
+# Up to so many whole numbers each has its tick.
+FEW = 16
 
 _AXIS = {
     "gridcolor": GRID,
@@ -47,7 +48,12 @@ TEMPLATE = go.layout.Template(
 
 def epoch_axis(last: int) -> dict[str, Any]:
     """An axis of the epochs 1 to `last`, whose ticks are whole."""
-    return {"tickformat": "d", "dtick": 1 if last <= FEW_EPOCHS else None, "range": [0.5, last + 0.5]}
+    return {**whole_ticks(last), "range": [0.5, last + 0.5]}
+
+
+def whole_ticks(last: int) -> dict[str, Any]:
+    """The ticks of an axis of whole numbers that ends at `last`; Plotly's own would be halves where it is short."""
+    return {"tickformat": "d", "dtick": 1 if last <= FEW else None, "nticks": 10}
 
 
 def caption(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboards.frame import caption, frame, missing
+from dashboards.frame import caption, frame, missing, whole_ticks
 from dashboards.palette import SERIES
 from dashboards.text import plotly_text, shown_score
 from search.records.study import StudyRecord, TrialRecord
@@ -68,7 +68,7 @@ def draw_expected_best(*studies: StudyRecord) -> go.Figure:
                 for n, best in zip(x, y, strict=True)
             ],
         )
-    figure.update_xaxes(title="trials", tickformat="d", nticks=10, rangemode="tozero")
+    figure.update_xaxes(title="trials", rangemode="tozero", **whole_ticks(max(row["trials"] for row in rows)))
     figure.update_yaxes(title=plotly_text(studies[0].metric))
     figure.update_layout(hovermode="closest", showlegend=True)
     last = rows[-1]

@@ -4,7 +4,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboards.frame import caption, frame, missing, why_no_value
+from dashboards.frame import caption, frame, missing, whole_ticks, why_no_value
 from dashboards.outcomes import Outcome, is_better, outcome
 from dashboards.palette import INK
 from dashboards.text import hover, plotly_text, shown_score
@@ -66,7 +66,8 @@ def draw_history(study: StudyRecord) -> go.Figure:
                 hoverinfo="text",
                 hovertext=[hover(study, trial.number, trial.value, one.value.label) for trial in trials],
             )
-    figure.update_xaxes(title="trial", range=[-0.6, max(row["trial"] for row in rows) + 0.6], tickformat="d", nticks=10)
+    last = max(row["trial"] for row in rows)
+    figure.update_xaxes(title="trial", range=[-0.6, last + 0.6], **whole_ticks(last))
     figure.update_yaxes(title=plotly_text(study.metric))
     figure.update_layout(hovermode="closest", showlegend=True)
     best = rows[-1]["best so far"]

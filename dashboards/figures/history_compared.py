@@ -5,7 +5,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboards.figures.history import history_table
-from dashboards.frame import frame, missing
+from dashboards.frame import frame, missing, whole_ticks
 from dashboards.outcomes import count_outcomes
 from dashboards.palette import SERIES
 from dashboards.text import counted, data_words, plotly_text, shown_score
@@ -67,7 +67,7 @@ def draw_history_compared(*studies: StudyRecord) -> go.Figure:
                     for row in own
                 ],
             )
-    figure.update_xaxes(title="epochs trained", tickformat="d", nticks=10, rangemode="tozero")
+    figure.update_xaxes(title="epochs trained", rangemode="tozero", **whole_ticks(max(row["epochs"] for row in rows)))
     figure.update_yaxes(title=plotly_text(studies[0].metric))
     figure.update_layout(hovermode="closest", showlegend=True)
     ends = {row["study"]: row["best so far"] for row in rows}

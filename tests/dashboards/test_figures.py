@@ -15,6 +15,7 @@ from dashboards.figures.confusion import draw_confusion
 from dashboards.figures.contour import draw_contour
 from dashboards.figures.cost import draw_cost
 from dashboards.figures.curves import curves_table, draw_curves
+from dashboards.figures.expected_best import draw_expected_best
 from dashboards.figures.finalists import draw_finalists
 from dashboards.figures.history import draw_history, history_table
 from dashboards.figures.importance import draw_importance
@@ -63,6 +64,14 @@ def test_a_study_that_minimises_has_the_smallest_as_best(tmp_path_factory: pytes
     assert [row["best so far"] for row in history_table(study)] == [0.5, 0.5, 0.2]
     best = best_trial(study)
     assert best is not None and best.number == 2
+
+
+def test_a_study_of_few_trials_has_a_tick_for_each_and_none_between(builder: Builder) -> None:
+    for value in (0.3, 0.5, 0.4):
+        builder.trial([value], TrialState.COMPLETE, "finished")
+    study = builder.read()
+    for draw in (draw_history, draw_expected_best):
+        assert draw(study).layout.xaxis.dtick == 1
 
 
 def test_outcomes_tell_apart_what_one_state_hides(full_study: StudyRecord) -> None:
